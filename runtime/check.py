@@ -1,0 +1,161 @@
+"""Comparing what a network computes with what it should: the measure, the recorded values, the replay.
+
+The importer proves a file with it, the server replays it before a model is ready, and training uses it before
+it publishes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+TOLERANCE = 1e-4
+"""Largest difference of a layer, relative to its scale, that still counts as the same computation."""
+
+SMALLEST_SCALE = 1e-6
+SAMPLE = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far ``actual`` is from ``expected``.
+
+    ``relative`` is the larger of max|error| / max|expected| and rms(error) / rms(expected), both denominators
+    at least 1e-6. It is infinite where shapes differ or where one side has a NaN or an infinity that the other
+    has not.
+    """
+
+    max_abs: float
+    scale: float
+    relative: float
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the two computations agree."""
+        return self.relative <= tolerance
+
+
+NO_AGREEMENT = Difference(math.inf, 0.0, math.inf)
+
+
+def difference(actual: Array, expected: Array) -> Difference:
+    """Compares two arrays of one shape; both are taken as float64."""
+    if actual.shape != expected.shape:
+        return NO_AGREEMENT
+    found, wanted = actual.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(wanted)
+    if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+        return NO_AGREEMENT
+    found, wanted = found[finite], wanted[finite]
+    if not np.isfinite(found).all():
+        return NO_AGREEMENT
+    if not wanted.size:
+        return Difference(0.0, SMALLEST_SCALE, 0.0)
+    error = np.abs(found - wanted)
+    scale = max(float(np.abs(wanted).max()), SMALLEST_SCALE)
+    rms = math.sqrt(float(np.mean(error**2))) / max(
+        math.sqrt(float(np.mean(wanted**2))), SMALLEST_SCALE
+    )
+    return Difference(float(error.max()), scale, max(float(error.max()) / scale, rms))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a value was when it was right: every ``stride``-th element of it in C order."""
+
+    shape: tuple[int, ...]
+    values: Array
+    stride: int = 1
+
+    @classmethod
+    def of(cls, value: Array, most: int = SAMPLE) -> Recorded:
+        """Records ``value``, thinned out evenly to at most ``most`` elements."""
+        stride = max(1, -(-value.size // most))
+        return cls(value.shape, np.ascontiguousarray(value.reshape(-1)[::stride]), stride)
+
+    def difference(self, actual: Array) -> Difference:
+        """Compares ``actual`` with the record."""
+        if actual.shape != self.shape:
+            return NO_AGREEMENT
+        return difference(actual.reshape(-1)[:: self.stride], self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What is known of a value whose elements were not kept: its moments, its range and its first elements."""
+
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    min: float
+    max: float
+    first: Array
+
+    @classmethod
+    def of(cls, value: Array, first: int = 64) -> Statistics:
+        """The statistics of ``value``, computed in float64."""
+        exact = value.astype(np.float64)
+        if not exact.size:
+            return cls(value.shape, 0.0, 0.0, 0.0, 0.0, exact.reshape(-1))
+        return cls(
+            value.shape,
+            float(exact.mean()),
+            float(exact.std()),
+            float(exact.min()),
+            float(exact.max()),
+            exact.reshape(-1)[:first],
+        )
+
+    def difference(self, actual: Array) -> Difference:
+        """Compares the statistics of ``actual`` with these, on the scale of the value's range."""
+        if actual.shape != self.shape:
+            return NO_AGREEMENT
+        found = Statistics.of(actual, self.first.size)
+        scale = max(abs(self.min), abs(self.max), SMALLEST_SCALE)
+        moments = difference(found._moments(), self._moments())
+        first = difference(found.first, self.first)
+        largest = max(moments.max_abs, first.max_abs)
+        return Difference(largest, scale, largest / scale)
+
+    def _moments(self) -> Array:
+        return np.array([self.mean, self.std, self.min, self.max])
+
+
+Expected = Recorded | Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A reference input and what came of it, by output and by layer, each in order of execution.
+
+    It travels with a model: whoever runs the model elsewhere can replay it. ``evidence`` says who computed the
+    expected values (see ``importer.reference``).
+    """
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Recorded]
+    layers: Mapping[str, Recorded]
+    tolerance: float = TOLERANCE
+    evidence: str = "engines"
+
+    def differing_outputs(self, outputs: Mapping[str, Array]) -> Iterator[tuple[str, Difference]]:
+        """The outputs that do not come out as recorded."""
+        return self._differing(self.outputs, outputs.__getitem__)
+
+    def differing_layers(self, value: Callable[[str], Array]) -> Iterator[tuple[str, Difference]]:
+        """The layers that do not come out as recorded, first one first; ``value`` is asked layer by layer."""
+        return self._differing(self.layers, value)
+
+    def _differing(
+        self, expected: Mapping[str, Recorded], value: Callable[[str], Array]
+    ) -> Iterator[tuple[str, Difference]]:
+        for name, recorded in expected.items():
+            found = recorded.difference(value(name))
+            if not found.within(self.tolerance):
+                yield name, found

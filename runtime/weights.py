@@ -1,0 +1,132 @@
+"""The weights file: safetensors, written in a stream and read in place.
+
+A 528 MB network is written one array at a time and read as views of the mapped file, so neither side holds it
+in memory; and an ONNX graph points into the same file by offset. The library ``safetensors`` offers neither a
+stream nor offsets; the format is its own (8 bytes of length, a JSON header, the bytes), and the tests hold the two
+against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UnreadableFile
+
+Array = NDArray[Any]
+
+DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "I64": "int64",
+    "U64": "uint64",
+    "F64": "float64",
+}
+NAMES = {np.dtype(name): code for code, name in DTYPES.items()}
+LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
+ALIGNMENT = 64  # bytes; what onnxruntime and BLAS like to find mapped arrays at
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where one array lies in the file: ``offset`` and ``size`` in bytes from its start."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """An open weights file. The arrays are read-only views of the mapped file."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    stored: Mapping[str, Stored]
+
+    @classmethod
+    def open(cls, path: Path) -> WeightsFile:
+        """Reads and checks the header; no array is touched.
+
+        Raises:
+            UnreadableFile: the file is no safetensors file, or an array lies outside it.
+        """
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(LONGEST_HEADER, size - 8):
+                raise UnreadableFile(
+                    f"{path}: not a safetensors file: its header length is {length}"
+                )
+            raw = file.read(length)
+        try:
+            header: dict[str, Any] = json.loads(raw)
+            metadata = header.pop("__metadata__", {})
+            stored = {name: _stored(entry, 8 + length, size) for name, entry in header.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise UnreadableFile(f"{path}: a damaged safetensors header: {error}") from None
+        return cls(path, metadata, stored)
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Every array by name, mapped from the file."""
+        if not any(entry.size for entry in self.stored.values()):
+            return {name: np.empty(at.shape, at.dtype) for name, at in self.stored.items()}
+        raw = np.memmap(self.path, np.uint8, "r")
+        return {
+            name: raw[at.offset : at.offset + at.size].view(at.dtype).reshape(at.shape)
+            for name, at in self.stored.items()
+        }
+
+
+def _stored(entry: Mapping[str, Any], base: int, file_size: int) -> Stored:
+    dtype, shape = DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
+    begin, end = entry["data_offsets"]
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if min(shape, default=0) < 0 or begin < 0 or end - begin != size or base + end > file_size:
+        raise ValueError(
+            f"an array of shape {shape} at bytes {begin} to {end} of {file_size - base}"
+        )
+    return Stored(dtype, shape, base + begin, size)
+
+
+def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Writes ``arrays`` one by one; each is asked for when its turn comes, and let go after it.
+
+    ``arrays`` may be any mapping, one that reads its arrays when asked included: it is asked twice, once for shape and
+    dtype, once for the bytes.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, array in arrays.items():
+        header[name] = {
+            "dtype": NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [end, end + array.nbytes],
+        }
+        end += array.nbytes
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-(8 + len(raw)) % ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        for block in _blocks(arrays):
+            file.write(block)
+
+
+def _blocks(arrays: Mapping[str, Array]) -> Iterator[memoryview]:
+    for array in arrays.values():
+        yield memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
