@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from .errors import UnreadableFile
+from .ir import Graph
+from .network import Network
+from .tape import Tape, Value, onnx_type, value_info
+from .weights import WeightsFile
 
 LAYERS = "cortex.layers"
 """The key of the model's metadata under which its layers stand, as JSON: see ``ServedLayer``."""
@@ -34,12 +40,92 @@ class ServedLayer:
     axes: tuple[int, ...] = ()
 
 
+OPSET = 21
+IR_VERSION = 10  # the one that came with opset 21
+
+
+def export(network: Network, stored: WeightsFile) -> ModelProto:
+    """The network as ONNX, its weights pointing into the file ``stored``, which lies beside the model.
+
+    Parameters are stored as the network has them; where ONNX wants another order of axes there is a Transpose of the
+    weight, which onnxruntime folds when it loads.
+    """
+    graph, tape = network.graph, Tape()
+    values = _emit(graph, tape)
+    for name, value in graph.outputs.items():
+        source = tape.last(values[value])
+        tape.nodes.append(helper.make_node("Identity", [source.name], [name], f"output {name}"))
+    onnx_graph = helper.make_graph(
+        tape.nodes,
+        "network",
+        [value_info(name, tensor) for name, tensor in graph.inputs.items()],
+        [value_info(name, graph.types[value]) for name, value in graph.outputs.items()],
+        [*tape.constants, *(_external(name, stored) for name in graph.parameters)],
+    )
+    model = helper.make_model(
+        onnx_graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="cortex",
+    )
+    helper.set_model_props(model, {LAYERS: json.dumps(_layer_index(graph, values))})
+    return model
+
+
+def _emit(graph: Graph, tape: Tape) -> Mapping[str, Value]:
+    """Lets every operation emit its nodes; returns the ONNX value of each value of the graph."""
+    values = {name: Value(name, tensor.rank) for name, tensor in graph.inputs.items()}
+    for node in graph.nodes:
+        tape.scope = node.name
+        params = {
+            local: Value(name, len(graph.parameters[name].shape))
+            for local, name in node.params.items()
+        }
+        inputs = [values[name] if name else None for name in node.inputs]
+        emitted = node.op.onnx(tape, params, *inputs)
+        outputs = emitted if isinstance(emitted, tuple) else (emitted,)
+        values |= zip(graph.values(node), outputs, strict=True)
+    return values
+
+
+def _external(name: str, stored: WeightsFile) -> TensorProto:
+    at = stored.stored[name]
+    tensor = TensorProto(
+        name=name,
+        data_type=helper.np_dtype_to_tensor_dtype(np.dtype(at.dtype)),
+        dims=at.shape,
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, value in (("location", stored.path.name), ("offset", at.offset), ("length", at.size)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def _layer_index(graph: Graph, values: Mapping[str, Value]) -> Mapping[str, Mapping[str, Any]]:
+    index: dict[str, Mapping[str, Any]] = {}
+    for name, layer in graph.layers.items():
+        value, tensor = values[layer.value], graph.types[layer.value]
+        axes = layer.axes or tuple(range(tensor.rank))
+        where = (
+            (0, *range(2, value.rank), 1) if value.layout == "first" else tuple(range(value.rank))
+        )
+        turn = tuple(where[axis] for axis in axes)
+        served = ServedLayer(
+            value.name,
+            tuple(tensor.shape[axis] for axis in axes),
+            onnx_type(tensor.dtype),
+            turn if turn != tuple(range(tensor.rank)) else (),
+        )
+        index[name] = asdict(served)
+    return index
+
+
 def layers(model: ModelProto) -> Mapping[str, ServedLayer]:
     """The layers a model can answer with, in order of execution; empty if it was not exported by Cortex."""
     for entry in model.metadata_props:
         if entry.key == LAYERS:
             return {
-                name: ServedLayer(at["value"], tuple(at["shape"]), at["dtype"], tuple(at["axes"]))
+                name: ServedLayer(**{**at, "shape": tuple(at["shape"]), "axes": tuple(at["axes"])})
                 for name, at in json.loads(entry.value).items()
             }
     return {}

@@ -1,0 +1,77 @@
+"""What every command of Cortex has in common: its errors, its verbosity, its exit codes.
+
+0 done · 1 outputs disagree · 2 usage · 3 unreadable or unsupported · 130 interrupted. Results go to stdout,
+everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .errors import CortexError
+
+INTERRUPTED = 130
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a function the command ``name``, with the options ``-q``, ``-v`` and ``--debug``.
+
+    A ``CortexError`` becomes one line on stderr and its exit code; so does any other error, with exit code 3: a
+    traceback is shown only with ``--debug``.
+    """
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(*, quiet: bool, verbose: int, debug: bool, **arguments: Any) -> None:
+            _log_to_stderr(name, logging.ERROR if quiet else _LEVELS[min(verbose, 2)])
+            try:
+                function(**arguments)
+            except (KeyboardInterrupt, click.Abort):
+                _fail(name, "interrupted", INTERRUPTED)
+            except (click.ClickException, click.exceptions.Exit):
+                raise
+            except BrokenPipeError:
+                sys.exit(0)  # whoever read our output has seen enough
+            except Exception as error:
+                if debug:
+                    traceback.print_exc()
+                _fail(name, _line(error), getattr(error, "exit_code", CortexError.exit_code))
+
+        for option in reversed(_OPTIONS):
+            run = option(run)
+        context = {"help_option_names": ["-h", "--help"], **settings.pop("context_settings", {})}
+        return click.command(name, context_settings=context, **settings)(run)
+
+    return decorate
+
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+_OPTIONS = (
+    click.option("-q", "--quiet", is_flag=True, help="Only errors on stderr."),
+    click.option("-v", "--verbose", count=True, help="More on stderr; -vv: everything."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, CortexError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _fail(name: str, message: str, code: int) -> None:
+    click.echo(f"{name}: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _log_to_stderr(name: str, level: int) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format=f"{name}: %(message)s", force=True)

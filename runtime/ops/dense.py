@@ -1,0 +1,73 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..frame import Frame
+from ..op import Example, Operation, Steps, operation
+from ..tensor import Param, Tensor
+
+if TYPE_CHECKING:
+    from ..tape import Tape, Value
+
+__all__ = ["Dense"]
+
+
+@operation("dense")
+class Dense(Operation):
+    """y = x @ kernel + bias, over the last axis.
+
+    Parameters: kernel (inputs, units), bias (units,).
+    """
+
+    units: int
+    use_bias: bool = True
+
+    def params(self, x: Tensor) -> Mapping[str, Param]:
+        kernel = {"kernel": Param((x.shape[-1], self.units))}  # pyright: ignore[reportArgumentType]
+        return kernel | ({"bias": Param((self.units,))} if self.use_bias else {})
+
+    def infer(self, x: Tensor) -> Tensor:
+        if x.rank < 2:
+            raise ValueError("needs a batch of vectors")
+        return Tensor((*x.shape[:-1], self.units))
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, kernel, bias = at.xp, at.p["kernel"], at.p.get("bias")
+        x, y = (a.reshape(-1, a.shape[-1]) for a in (at.x[0], at.y[0]))
+
+        def forward() -> None:
+            xp.matmul(x, kernel, out=y)
+            if bias is not None:
+                xp.add(y, bias, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy = at.dy[0].reshape(y.shape)
+        dx = None if at.dx[0] is None else at.dx[0].reshape(x.shape)
+        dkernel, dbias = at.dp.get("kernel"), at.dp.get("bias")
+        x_t, kernel_t = x.T, kernel.T
+
+        def backward() -> None:
+            if dkernel is not None:
+                xp.matmul(x_t, dy, out=dkernel)
+            if dbias is not None:
+                xp.add.reduce(dy, axis=0, out=dbias)
+            if dx is not None:
+                xp.matmul(dy, kernel_t, out=dx)
+
+        return forward, backward
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        y = tape.op("MatMul", [tape.last(x), p["kernel"]])
+        return tape.op("Add", [y, p["bias"]]) if self.use_bias else y
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [
+            (Dense(3), [Tensor(("N", 5))]),
+            (Dense(4, use_bias=False), [Tensor(("N", 2, 3))]),
+            (Dense(2), [Tensor(("N", 2, 3, 2))]),
+        ]

@@ -1,0 +1,165 @@
+"""Noise that regularises training and is not there otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..frame import Array, Frame
+from ..op import Example, Operation, Step, Steps, operation
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from ..tape import Tape, Value
+
+__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
+
+
+class Noise(Operation):
+    """The input with something random done to it, drawn anew each step."""
+
+    def infer(self, x: Tensor) -> Tensor:
+        return x
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        return x
+
+
+@operation("dropout", inert=True, overwrites_dy=(0,))
+class Dropout(Noise):
+    """Zeroes with probability ``rate`` and scales the rest by 1 / (1 - rate).
+
+    Along ``shared_axes`` (the batch is axis 0) one draw holds for all: (1,) is Keras' SpatialDropout1D.
+    """
+
+    rate: float
+    shared_axes: tuple[int, ...] = ()
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, x, y = at.xp, at.x[0], at.y[0]
+        shape = tuple(1 if i in self.shared_axes else n for i, n in enumerate(x.shape))
+        draw, kept = at.random(shape), at.keep(shape)
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
+
+        def forward() -> None:
+            xp.greater_equal(draw(), self.rate, out=kept)
+            xp.multiply(kept, scale, out=kept)
+            xp.multiply(x, kept, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy, dx = at.dy[0], at.dx[0]
+        return forward, lambda: xp.multiply(dy, kept, out=dx)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        x = Tensor(("N", 3, 4))
+        return [(cls(0.4), [x]), (cls(0.3, (1,)), [x]), (cls(0.5), [Tensor(("N", 5))])]
+
+
+@operation("gaussian_dropout", inert=True, overwrites_dy=(0,))
+class GaussianDropout(Noise):
+    """Multiplies by a normal variable of mean 1 and variance rate / (1 - rate)."""
+
+    rate: float
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, x, y = at.xp, at.x[0], at.y[0]
+        factor = at.keep(x.shape)
+        write_normal = normal(at, factor)
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+
+        def forward() -> None:
+            write_normal()
+            xp.multiply(factor, deviation, out=factor)
+            xp.add(factor, 1, out=factor)
+            xp.multiply(x, factor, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy, dx = at.dy[0], at.dx[0]
+        return forward, lambda: xp.multiply(dy, factor, out=dx)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [(cls(0.3), [Tensor(("N", 3, 4))])]
+
+
+@operation("gaussian_noise", inert=True, overwrites_dy=(0,))
+class GaussianNoise(Noise):
+    """Adds a normal variable of mean 0 and standard deviation ``stddev``."""
+
+    stddev: float
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, x, y = at.xp, at.x[0], at.y[0]
+        noise = at.scratch(x.shape)
+        write_normal = normal(at, noise)
+
+        def forward() -> None:
+            write_normal()
+            xp.multiply(noise, self.stddev, out=noise)
+            xp.add(x, noise, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy, dx = at.dy[0], at.dx[0]
+        return forward, None if dx is dy else lambda: xp.copyto(dx, dy)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [(cls(0.3), [Tensor(("N", 3, 4))])]
+
+
+@operation("alpha_dropout", inert=True, overwrites_dy=(0,))
+class AlphaDropout(Noise):
+    """Dropout that keeps the mean and variance of what a SELU puts out (Klambauer et al., 2017).
+
+    Dropped elements become the SELU's lower limit; then all are scaled and shifted.
+    """
+
+    rate: float
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, x, y = at.xp, at.x[0], at.y[0]
+        limit = -1.6732632423543772 * 1.0507009873554805
+        scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
+        shift = -scale * limit * self.rate
+        draw, kept, lifted = at.random(x.shape), at.keep(x.shape), at.scratch(x.shape)
+
+        def forward() -> None:
+            xp.greater_equal(draw(), self.rate, out=kept)
+            xp.subtract(1, kept, out=lifted)
+            xp.multiply(lifted, limit * scale, out=lifted)
+            xp.multiply(kept, scale, out=kept)
+            xp.multiply(x, kept, out=y)
+            xp.add(y, lifted, out=y)
+            xp.add(y, shift, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy, dx = at.dy[0], at.dx[0]
+        return forward, lambda: xp.multiply(dy, kept, out=dx)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [(cls(0.3), [Tensor(("N", 3, 4))])]
+
+
+def normal(at: Frame, out: Array) -> Step:
+    """A step that fills ``out`` with standard normal numbers, by Box and Muller's transformation."""
+    xp = at.xp
+    draw, radius = at.random((*out.shape, 2)), at.scratch(out.shape)
+
+    def write() -> None:
+        pair = draw()
+        xp.subtract(1, pair[..., 0], out=radius)  # in (0, 1]: its logarithm is finite
+        xp.log(radius, out=radius)
+        xp.multiply(radius, -2, out=radius)
+        xp.sqrt(radius, out=radius)
+        xp.multiply(pair[..., 1], 2 * math.pi, out=out)
+        xp.cos(out, out=out)
+        xp.multiply(out, radius, out=out)
+
+    return write

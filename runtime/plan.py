@@ -1,0 +1,262 @@
+"""A plan: a graph bound to numbers, memory and closures. What runs per step is a list of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .errors import GraphError
+from .frame import Array, Frame, Scratch
+from .gradients import Flow, Gradients
+from .ir import Graph, Node, infer, node_parameters
+from .losses import Term
+from .memory import Arena, Buffer
+from .op import Step, Steps
+from .parameters import Parameters, Weights
+from .random import uniform
+from .shard import ALONE, Shard
+from .tensor import Tensor
+from .values import allocate
+
+ALL: Collection[str] = ("*",)
+"""For ``keep``: every value, for verification."""
+
+
+class Plan:
+    """One shard's work for one set of sizes, over memory that is allocated once.
+
+    Args:
+        graph: what to compute.
+        parameters: ``Parameters`` to train, ``Weights`` only to run; their dtype is the plan's.
+        sizes: a number for every open size of the graph's inputs.
+        training: dropout is on, and batch statistics are the batch's.
+        terms: the losses; their targets become inputs of the plan.
+        wrt: values, besides the parameters, whose gradients are wanted.
+        keep: values to keep beside the graph's outputs; ``ALL`` keeps every one.
+        frozen: names of nodes that do not learn.
+        grad: the gradient vector, laid out as ``parameters``; a fresh one if None.
+        shard: which part of the batch this plan has.
+        xp: numpy or cupy.
+        seed: of the random numbers.
+
+    Attributes:
+        v: every input, output, target and kept value by name, as the array it is always in.
+        g: the gradients of the values in ``wrt``.
+        losses: one element a term, of this shard's rows.
+        forward, backward: the steps.
+        step: the number of this step, which random numbers depend on.
+
+    Raises:
+        GraphError: sizes that do not fit, or a name that is missing.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Parameters | Weights,
+        sizes: Mapping[str, int],
+        *,
+        training: bool = False,
+        terms: Sequence[Term] = (),
+        wrt: Collection[str] = (),
+        keep: Collection[str] = (),
+        frozen: Collection[str] = (),
+        grad: Array | None = None,
+        shard: Shard = ALONE,
+        xp: Any = np,
+        seed: int = 0,
+    ) -> None:
+        self.graph, self.parameters, self.xp = graph, parameters, xp
+        self.dtype = parameters.dtype
+        self.training, self.frozen, self.shard = training, frozenset(frozen), shard
+        self.terms, self.step, self._seed = tuple(terms), 0, seed
+        types = infer(graph, sizes)
+        self.types = {**types, **_targets(types, self.terms)}
+        _prove(graph, self.types)
+        unlearning = graph.nodes if isinstance(parameters, Weights) else ()
+        self._grads = Gradients(
+            graph,
+            self.types,
+            self.dtype.itemsize,
+            self.terms,
+            wrt,
+            {*frozen, *(node.name for node in unlearning)},
+            self._is_view,
+        )
+        kept = self.types if keep is ALL else {*graph.outputs.values(), *keep}
+        if unknown := [name for name in kept if name not in self.types]:
+            raise GraphError(f"no value is called {unknown[0]!r}")
+        reuse = keep is not ALL and not self.terms
+        self._arrays = allocate(graph, self.types, self.dtype, kept, reuse, self._is_view, xp)
+        self._gradients = Arena(xp, self._grads.buffers())
+        self.losses: Array = xp.zeros(len(self.terms), self.dtype)
+        self.grad: Array | None = None
+        self._dp: Mapping[str, Array] = {}
+        if isinstance(parameters, Parameters) and self.terms:
+            self.grad = parameters.gradient() if grad is None else grad
+            self._dp = parameters.views(self.grad)
+        self._scratch = Scratch(xp)
+        self.forward: list[Step] = []
+        self.backward: list[Step] = []
+        self._bind()
+        public = {*graph.inputs, *(term.target for term in self.terms), *kept}
+        self.v = {name: self._arrays[name] for name in public}
+        self.g = {
+            name: self._gradients.array(self._grads.of[name], self._shape(name), self.dtype)
+            for name in wrt
+            if name in self._grads.of
+        }
+
+    def run(self) -> None:
+        """Forward, then backward if there is one."""
+        for step in self.forward:
+            step()
+        for step in self.backward:
+            step()
+
+    def segments(self) -> list[list[Step]]:
+        """The steps cut where shards meet; one thread can run all shards segment by segment."""
+        parts: list[list[Step]] = [[]]
+        for step in [*self.forward, *self.backward]:
+            if step is self.shard.meet:
+                parts.append([])
+            else:
+                parts[-1].append(step)
+        return parts
+
+    def _is_view(self, node: Node) -> bool:
+        return node.op.view or (node.op.inert and not self.training)
+
+    def _bind(self) -> None:
+        """Binds every node in order, and gathers the two lists of steps."""
+        passes = [self._bind_node(index, node) for index, node in enumerate(self.graph.nodes)]
+        passes += [self._bind_term(index, term) for index, term in enumerate(self.terms)]
+        unreached = [part for name, part in self._dp.items() if name not in self._grads.reached]
+        self.backward += [partial(part.fill, 0) for part in unreached]
+        for forward, _ in passes:
+            self.forward += forward
+        # Losses first, and those in the order in which their contributions were laid out.
+        nodes, losses = passes[: len(self.graph.nodes)], passes[len(self.graph.nodes) :]
+        for _, backward in [*losses, *reversed(nodes)]:
+            self.backward += backward
+
+    def _bind_node(self, index: int, node: Node) -> tuple[list[Step], list[Step]]:
+        flow = self._grads.flows.get(node.name, Flow())
+        if self._is_view(node):
+            return [], self._after(flow)
+        self._scratch.rewind()
+        p, fetch = self.parameters.bind(node.params, self._scratch.take)
+        values = self.graph.values(node)
+        frame = self._frame(
+            index,
+            node.name,
+            flow,
+            x=tuple(self._arrays[name] if name else None for name in node.inputs),
+            y=tuple(self._arrays[name] for name in values),
+            dx=self._gradient_arrays(node.inputs, flow.dx),
+            dy=self._gradient_arrays(values, flow.dy),
+            p=p,
+            dp={
+                local: self._parameter_gradient(node.params[local], buffer)
+                for local, buffer in flow.dp.items()
+            },
+        )
+        first = [fetch] if fetch else []
+        forward, backward = node.op.bind(frame)
+        adds = [
+            partial(self.xp.add, into, frame.dp[local], into)
+            for local, buffer in flow.dp.items()
+            if buffer and (into := self._dp[node.params[local]]) is not None
+        ]
+        if not backward:
+            return [*first, *_flat(forward)], []
+        return [*first, *_flat(forward)], [*first, *_flat(backward), *adds, *self._after(flow)]
+
+    def _bind_term(self, index: int, term: Term) -> tuple[list[Step], list[Step]]:
+        flow = self._grads.terms[index]
+        self._scratch.rewind()
+        frame = self._frame(
+            len(self.graph.nodes) + index,
+            f"loss {index}",
+            flow,
+            x=(self._arrays[term.on], self._arrays[term.target]),
+            y=(self.losses[index : index + 1],),
+            dx=self._gradient_arrays([term.on], flow.dx),
+        )
+        frame.weight, frame.fused = term.weight / frame.total, flow.fused
+        forward, backward = term.loss.bind(frame)
+        return _flat(forward), [*_flat(backward), *self._after(flow)]
+
+    def _frame(self, index: int, name: str, flow: Flow, **arrays: Any) -> Frame:
+        rows = int(next(iter(self.types.values())).shape[0])
+        return Frame(
+            xp=self.xp,
+            dtype=self.dtype,
+            **{"dy": (), "p": {}, "dp": {}, **arrays},
+            training=self.training,
+            frozen=name in self.frozen,
+            grads=bool(flow.dp) or any(flow.dx),
+            name=name,
+            scratch_memory=self._scratch,
+            draw=uniform(self._seed, index, self.shard.first_row, lambda: self.step, self.xp),
+            shard=self.shard,
+            rows=rows,
+        )
+
+    def _gradient_arrays(
+        self, values: Sequence[str], buffers: Sequence[Buffer | None]
+    ) -> tuple[Array | None, ...]:
+        padded = [*buffers, *[None] * (len(values) - len(buffers))]
+        return tuple(
+            buffer and self._gradients.array(buffer, self._shape(value), self.dtype)
+            for value, buffer in zip(values, padded, strict=True)
+        )
+
+    def _shape(self, value: str) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.types[value].shape)
+
+    def _parameter_gradient(self, name: str, beside: Buffer | None) -> Array:
+        if beside is None:
+            return self._dp[name]
+        return self._gradients.array(beside, self._dp[name].shape, self.dtype)
+
+    def _after(self, flow: Flow) -> list[Step]:
+        """What joins the contributions of several users of a value."""
+
+        def flat(buffer: Buffer) -> Array:
+            return self._gradients.array(buffer, (-1,), self.dtype)
+
+        copies = [partial(self.xp.copyto, flat(to), flat(source)) for to, source in flow.copies]
+        adds = [partial(self.xp.add, flat(to), flat(b), flat(to)) for to, b in flow.adds]
+        return [*copies, *adds]
+
+
+def _targets(types: Mapping[str, Tensor], terms: Sequence[Term]) -> Mapping[str, Tensor]:
+    for term in terms:
+        if term.on not in types:
+            raise GraphError(f"a loss is on {term.on!r}, but no value is called that")
+    return {term.target: term.loss.target(types[term.on]) for term in terms}
+
+
+def _prove(graph: Graph, types: Mapping[str, Tensor]) -> None:
+    """With numbers for every size, the shapes must be those the parameters were made for."""
+    for name, tensor in types.items():
+        if names := [n for n in tensor.shape if not isinstance(n, int)]:
+            raise GraphError(f"{name!r}: its size {names[0]!r} has no number")
+    for node in graph.nodes:
+        for local, param in node_parameters(node, types).items():
+            made = graph.parameters[node.params[local]]
+            if param.shape != made.shape:
+                raise GraphError(
+                    f"{node.title}: for these sizes its {local} would be {param.shape}, "
+                    f"but it is {made.shape}"
+                )
+
+
+def _flat(steps: Steps) -> list[Step]:
+    if steps is None:
+        return []
+    return [step for step in (steps if isinstance(steps, tuple) else (steps,)) if step]

@@ -1,0 +1,45 @@
+"""Random numbers that depend on the row they are for, not on how a batch is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+LANES = 8  # float32 numbers that one turn of Philox 4x64's counter gives
+
+
+def uniform(
+    seed: int, node: int, first_row: int, step: Callable[[], int], xp: Any = np
+) -> Callable[[tuple[int, ...]], Callable[[], Any]]:
+    """For a shape whose first axis is rows: a function that draws float32 in [0, 1) of that shape.
+
+    The numbers are those of Philox 4x64 with key (seed, node) and counter (row, step): (seed, step) is all the state there is
+    to save. Each row starts at a counter of its own.
+    """
+
+    def shaped(shape: tuple[int, ...]) -> Callable[[], Any]:
+        rows, width = shape[0], int(np.prod(shape[1:], dtype=np.int64))
+        turns = -(-width // LANES)
+        drawn = np.empty((rows, turns * LANES), np.float32)
+        part = drawn[:, :width].reshape(shape)
+        on_host = isinstance(xp.empty(0), np.ndarray)
+        used = part if on_host else xp.empty(shape, "float32")
+        philox = np.random.Philox(key=np.array([seed, node], np.uint64))
+        generator = np.random.Generator(philox)
+        state: Any = philox.state
+        counter = state["state"]["counter"]
+
+        def draw() -> Any:
+            counter[:] = first_row * turns, step(), 0, 0
+            state["buffer_pos"], state["has_uint32"] = 4, 0
+            philox.state = state
+            generator.random(dtype=np.float32, out=drawn)
+            if not on_host:
+                used.set(part)
+            return used
+
+        return draw
+
+    return shaped

@@ -1,0 +1,98 @@
+"""Threads that work on the shards of a batch side by side, with BLAS at one thread each."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Callable, Mapping
+
+from threadpoolctl import ThreadpoolController
+
+from .ir import Graph, infer, node_parameters
+
+SHARED_WORK = 5_000_000
+"""Multiplications below which a step is over before a second thread has woken up (about 0.3 ms)."""
+
+
+def worth_sharing(graph: Graph, sizes: Mapping[str, int]) -> bool:
+    """Whether a step is long enough to cut into shards: a rule on sizes, so that the same network gives the same bits."""
+    types = infer(graph, sizes)
+    work = 0
+    for node in graph.nodes:
+        *positions, channels = (int(n) for n in types[node.name].shape)
+        weights = sum(param.size for param in node_parameters(node, types).values())
+        work += math.prod(positions) * max(weights, channels)
+    return work >= SHARED_WORK
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+class Team:
+    """``count`` threads, the caller's among them, started once.
+
+    NumPy lets go of the interpreter while it computes, so threads over single-threaded BLAS share a machine's cores; and unlike
+    BLAS's own threads they do not spin when the machine is busy.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._barrier = threading.Barrier(count)
+        self._turn = threading.Lock()
+        self._starts = [threading.Semaphore(0) for _ in range(count - 1)]
+        self._done = threading.Semaphore(0)
+        self._work: Callable[[int], None] | None = None
+        self._errors: list[BaseException] = []
+        for i, start in enumerate(self._starts):
+            threading.Thread(
+                target=self._follow, args=(i + 1, start), name=f"cortex shard {i + 1}", daemon=True
+            ).start()
+
+    @staticmethod
+    @functools.cache
+    def of(count: int) -> Team:
+        """The process's team of that size."""
+        return Team(count)
+
+    def meet(self) -> None:
+        """Waits until every thread of the team is here; the marker in a plan's steps where shards exchange."""
+        self._barrier.wait()
+
+    def run(self, work: Callable[[int], None]) -> None:
+        """Calls ``work(i)`` on each thread, and returns when all have returned.
+
+        Raises:
+            Exception: the first that any of them raised; the team works on.
+        """
+        with self._turn, _blas().limit(limits=1, user_api="blas"):
+            self._work = work
+            for start in self._starts:
+                start.release()
+            self._try(0)
+            for _ in self._starts:
+                self._done.acquire()
+            self._work = None
+            errors, self._errors = self._errors, []
+            if errors:
+                self._barrier.reset()
+                # Those that were waiting for the one that failed have a broken barrier to report, which says nothing.
+                raise next(
+                    (e for e in errors if not isinstance(e, threading.BrokenBarrierError)),
+                    errors[0],
+                )
+
+    def _follow(self, index: int, start: threading.Semaphore) -> None:
+        while True:
+            start.acquire()
+            self._try(index)
+            self._done.release()
+
+    def _try(self, index: int) -> None:
+        try:
+            assert self._work is not None
+            self._work(index)
+        except BaseException as error:
+            self._errors.append(error)
+            self._barrier.abort()

@@ -1,0 +1,94 @@
+"""Where the values of a plan lie: views share, dead ones make room, in-place operations write over their input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .ir import Graph, Node, Types
+from .memory import FOREVER, Arena, Buffer
+
+
+def allocate(
+    graph: Graph,
+    types: Types,
+    dtype: Any,
+    kept: Collection[str],
+    reuse: bool,
+    is_view: Callable[[Node], bool],
+    xp: Any,
+) -> Mapping[str, Any]:
+    """An array for every value.
+
+    ``kept`` values, and the graph's inputs, are never written over; ``reuse`` false keeps all.
+    """
+    sizes = {
+        name: math.prod(int(n) for n in tensor.shape)
+        * xp.dtype(_dtype(tensor.dtype, dtype)).itemsize
+        for name, tensor in types.items()
+    }
+    buffers = _buffers(graph, types, sizes, kept, reuse, is_view)
+    arena = Arena(xp, {id(buffer): buffer for buffer in buffers.values()}.values())
+    return {
+        name: arena.array(buffers[name], tensor.shape, xp.dtype(_dtype(tensor.dtype, dtype)))
+        for name, tensor in types.items()
+    }
+
+
+def _dtype(declared: str, dtype: Any) -> Any:
+    return dtype if declared == "float" else declared
+
+
+def _buffers(
+    graph: Graph,
+    types: Types,
+    sizes: Mapping[str, int],
+    kept: Collection[str],
+    reuse: bool,
+    is_view: Callable[[Node], bool],
+) -> Mapping[str, Buffer]:
+    written = {value for node in graph.nodes for value in graph.values(node)}
+    buffers = {name: Buffer(sizes[name], 0, FOREVER) for name in types if name not in written}
+    last = _last_uses(graph, kept, is_view)
+    for time, node in enumerate(graph.nodes):
+        for value in graph.values(node):
+            life = last[value] if reuse else FOREVER
+            shared = buffers[node.inputs[0]] if is_view(node) else None
+            if shared is None and reuse and value == node.name:
+                shared = _overwritten(node, time, sizes, buffers)
+            if shared is None:
+                buffers[value] = Buffer(sizes[value], time, max(life, time))
+            else:
+                shared.last = max(shared.last, life)
+                buffers[value] = shared
+    return buffers
+
+
+def _last_uses(
+    graph: Graph, kept: Collection[str], is_view: Callable[[Node], bool]
+) -> dict[str, int]:
+    """When each value, or any view of it, is read for the last time."""
+    last = {value: -1 for node in graph.nodes for value in graph.values(node)}
+    for time, node in enumerate(graph.nodes):
+        for value in node.inputs:
+            last[value] = time
+    last |= dict.fromkeys(kept, FOREVER)
+    for node in reversed(graph.nodes):
+        if is_view(node) and node.inputs[0] in last:
+            last[node.inputs[0]] = max(last[node.inputs[0]], last[node.name])
+    return last
+
+
+def _overwritten(
+    node: Node, time: int, sizes: Mapping[str, int], buffers: Mapping[str, Buffer]
+) -> Buffer | None:
+    """The memory of an input that is not needed after this node and is read through one name only."""
+    for i in node.op.overwrites:
+        if i >= len(node.inputs) or not node.inputs[i]:
+            continue
+        buffer = buffers[node.inputs[i]]
+        readers = sum(buffers.get(value) is buffer for value in node.inputs)
+        if buffer.last == time and buffer.size == sizes[node.name] and readers == 1:
+            return buffer
+    return None

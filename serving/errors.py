@@ -1,0 +1,95 @@
+"""What can go wrong with a request, as one tree; every branch carries the status of both protocols.
+
+CortexError
+└── RequestError                gRPC                  HTTP
+    ├── InvalidArgument         INVALID_ARGUMENT      400
+    ├── NotFound                NOT_FOUND             404
+    ├── Overloaded              RESOURCE_EXHAUSTED    429
+    ├── Internal                INTERNAL              500
+    ├── Unavailable             UNAVAILABLE           503
+    └── Expired                 DEADLINE_EXCEEDED     504
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import IntEnum
+from typing import ClassVar
+
+from ..runtime.errors import CortexError
+
+log = logging.getLogger(__name__)
+
+LONGEST = 1000  # characters of a message: it travels in a header, and those are small
+UNEXPECTED = "the server failed to answer; its log says why"
+
+
+class Code(IntEnum):
+    """The gRPC status codes that Cortex answers with, by name and number."""
+
+    OK = 0
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class RequestError(CortexError):
+    """The root: ``code`` is the gRPC status, ``http`` the HTTP one, ``message`` one line for the client."""
+
+    code: ClassVar[Code] = Code.INTERNAL
+    http: ClassVar[int] = 500
+
+    @property
+    def message(self) -> str:
+        """What the client is told, on one line of at most ``LONGEST`` characters."""
+        line = " ".join(str(self).split())
+        return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+class InvalidArgument(RequestError):
+    """The request contradicts itself or the model."""
+
+    code, http = Code.INVALID_ARGUMENT, 400
+
+
+class NotFound(RequestError):
+    """No such model or version."""
+
+    code, http = Code.NOT_FOUND, 404
+
+
+class Overloaded(RequestError):
+    """More requests wait than may; trying again later makes sense."""
+
+    code, http = Code.RESOURCE_EXHAUSTED, 429
+
+
+class Internal(RequestError):
+    """Our own fault."""
+
+
+class Unavailable(RequestError):
+    """The model is there and cannot be asked now."""
+
+    code, http = Code.UNAVAILABLE, 503
+
+
+class Expired(RequestError):
+    """The client's deadline passed first."""
+
+    code, http = Code.DEADLINE_EXCEEDED, 504
+
+
+def told(error: Exception) -> RequestError:
+    """What a client is told of ``error``; the one place that decides it.
+
+    Anything but a ``RequestError`` is a fault of the server: the log gets the traceback, the client no internals.
+    """
+    if isinstance(error, RequestError):
+        return error
+    log.error("unexpected %s: %s", type(error).__name__, error, exc_info=error)
+    return Internal(UNEXPECTED)

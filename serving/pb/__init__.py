@@ -1,0 +1,1 @@
+"""Generated from protos/open_inference_grpc.proto by protos/generate.py; not edited by hand."""

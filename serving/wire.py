@@ -1,0 +1,90 @@
+"""The protobuf wire format, as far as it takes to lift the large fields out of a message without copying them.
+
+The generated parser copies every tensor twice and turns packed floats into Python ones: 10 ms for an image that a view
+shows in 2 µs. What is left of a message once its large fields are out is small, and goes to that parser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .errors import InvalidArgument
+
+LENGTH_DELIMITED = 2  # the wire type of strings, bytes, messages and packed numbers
+LONGEST_VARINT = 10  # bytes
+
+
+class Malformed(InvalidArgument):
+    """Bytes that are no protobuf message."""
+
+
+def tag(number: int) -> int:
+    """The tag of the length-delimited field ``number``."""
+    return number << 3 | LENGTH_DELIMITED
+
+
+def take_out(message: memoryview, *tags: int) -> tuple[bytes, Mapping[int, list[memoryview]]]:
+    """The message without the fields that have these tags, and the values of those as views, in their order.
+
+    Raises:
+        Malformed: the bytes are no message.
+    """
+    kept: list[memoryview] = []
+    taken: dict[int, list[memoryview]] = {wanted: [] for wanted in tags}
+    for found, start, begin, end in fields(message):
+        if found in taken:
+            taken[found].append(message[begin:end])
+        else:
+            kept.append(message[start:end])
+    return b"".join(kept), taken
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Every field in order: its tag, where it starts, where its value begins, where it ends.
+
+    Raises:
+        Malformed: a field does not end within the message, or is of no kind that messages have today.
+    """
+    at, end = 0, len(message)
+    while at < end:
+        start = at
+        found, begin = _varint(message, at)
+        match found & 7:
+            case 0:  # a number of variable length
+                _, at = _varint(message, begin)
+            case 1:  # eight bytes
+                at = begin + 8
+            case 2:  # LENGTH_DELIMITED
+                length, begin = _varint(message, begin)
+                at = begin + length
+            case 5:  # four bytes
+                at = begin + 4
+            case kind:
+                raise Malformed(f"no protobuf message: a field of the kind {kind}")
+        if at > end:
+            raise Malformed(f"no protobuf message: a field ends at byte {at} of {end}")
+        yield found, start, begin, at
+
+
+def delimited(number: int, value: bytes | memoryview) -> tuple[bytes, bytes | memoryview]:
+    """The field ``number`` as what stands before its value, and the value."""
+    return _varint_bytes(tag(number)) + _varint_bytes(len(value)), value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """The number at ``at``, and where it ends."""
+    value = 0
+    for place, byte in enumerate(message[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise Malformed("no protobuf message: a number is cut short")
+
+
+def _varint_bytes(value: int) -> bytes:
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)

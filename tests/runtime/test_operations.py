@@ -1,0 +1,238 @@
+"""What every operation must hold, tried on the examples it declares: a new operation is tested by being declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from cortex.runtime import ops
+from cortex.runtime.export import export
+from cortex.runtime.ir import Graph, Node
+from cortex.runtime.losses import Inner, Term
+from cortex.runtime.network import Network
+from cortex.runtime.op import OPERATIONS, Operation
+from cortex.runtime.parameters import Parameters
+from cortex.runtime.plan import Plan
+from cortex.runtime.tensor import Tensor
+from cortex.runtime.weights import WeightsFile
+
+from .strict import Strict
+
+ROWS = 3
+assert ops.__doc__
+
+
+def cases() -> Iterator[Any]:
+    for kind, cls in sorted(OPERATIONS.items()):
+        for i, (op, inputs) in enumerate(cls.examples()):
+            yield pytest.param(op, inputs, id=f"{kind}-{i}")
+
+
+every_example = pytest.mark.parametrize(("op", "inputs"), list(cases()))
+
+
+def graph_of(op: Operation, inputs: Sequence[Tensor | None]) -> Graph:
+    names = [f"x{i}" if tensor else "" for i, tensor in enumerate(inputs)]
+    local = op.params(*inputs)
+    node = Node("y", op, tuple(names), {name: f"y/{name}" for name in local}, "the layer")
+    given = {name: tensor for name, tensor in zip(names, inputs, strict=True) if tensor}
+    inferred = op.infer(*inputs)
+    count = len(inferred) if isinstance(inferred, tuple) else 1
+    values = ["y", *(f"y:{i}" for i in range(1, count))]
+    return Graph(given, (node,), {value: value for value in values})
+
+
+def draw(tensor: Tensor, rng: np.random.Generator, rows: int = ROWS) -> np.ndarray[Any, Any]:
+    shape = [rows if n == "N" else 5 if isinstance(n, str) else n for n in tensor.shape]
+    if tensor.dtype == "bool":
+        return rng.random(shape) < 0.7
+    if tensor.dtype != "float":
+        return rng.integers(0, 3, shape).astype(tensor.dtype)
+    return rng.normal(size=shape)
+
+
+def network_of(op: Operation, inputs: Sequence[Tensor | None]) -> Network:
+    graph, rng = graph_of(op, inputs), np.random.default_rng(7)
+    parameters = {
+        name: rng.uniform(0.2, 1.5, param.shape)
+        * (1 if not param.trainable else rng.choice([-1, 1]))
+        for name, param in graph.parameters.items()
+    }
+    return Network(graph, parameters)
+
+
+def values_of(network: Network, rows: int = ROWS) -> dict[str, np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(3)
+    return {name: draw(tensor, rng, rows) for name, tensor in network.graph.inputs.items()}
+
+
+def sizes_of(network: Network) -> dict[str, int]:
+    names = {n for t in network.graph.inputs.values() for n in t.shape if isinstance(n, str)}
+    return {name: ROWS if name == "N" else 5 for name in names}
+
+
+def test_every_operation_has_examples() -> None:
+    assert [kind for kind, cls in OPERATIONS.items() if not cls.examples()] == []
+
+
+@every_example
+def test_the_inferred_shape_is_the_real_one(op: Operation, inputs: Sequence[Tensor | None]) -> None:
+    network = network_of(op, inputs)
+    found = network.run(values_of(network), dtype=np.float64)
+    sizes = sizes_of(network)
+    for name in network.graph.outputs:
+        shape = network.graph.types[name].shape
+        assert found[name].shape == tuple(
+            sizes.get(n, n) if isinstance(n, str) else n for n in shape
+        )
+        assert np.isfinite(found[name]).all()
+
+
+@every_example
+def test_json_round_trip(op: Operation, inputs: Sequence[Tensor | None]) -> None:
+    graph = graph_of(op, inputs)
+    again = Graph.from_json(graph.to_json())
+    assert again == graph
+    assert again.types == graph.types
+
+
+@every_example
+def test_onnxruntime_computes_the_same(
+    op: Operation, inputs: Sequence[Tensor | None], tmp_path: Any
+) -> None:
+    network = network_of(op, inputs)
+    single = {name: array.astype(np.float32) for name, array in network.parameters.items()}
+    Network(network.graph, single).save(tmp_path / "weights.safetensors")
+    model = export(network, WeightsFile.open(tmp_path / "weights.safetensors"))
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    given = {
+        name: array.astype(np.float32) if array.dtype == np.float64 else array
+        for name, array in values_of(network).items()
+    }
+    wanted = network.run(given, dtype=np.float64)
+    found = session.run(list(network.graph.outputs), given)
+    for name, array in zip(network.graph.outputs, found, strict=True):
+        np.testing.assert_allclose(array, wanted[name], rtol=2e-5, atol=2e-5, err_msg=name)
+
+
+def differentiable(network: Network) -> list[str]:
+    return [name for name, tensor in network.graph.inputs.items() if tensor.dtype == "float"]
+
+
+def plan_of(network: Network, training: bool, frozen: bool, **options: Any) -> Plan:
+    """A plan whose loss is the inner product of every output with a fixed random target."""
+    graph = network.graph
+    terms = [
+        Term(Inner(), value, f"target {value}")
+        for value in graph.outputs
+        if graph.types[value].dtype == "float"
+    ]
+    plan = Plan(
+        graph,
+        Parameters(graph, network.parameters, np.float64, options.get("xp", np)),
+        sizes_of(network),
+        training=training,
+        terms=terms,
+        wrt=differentiable(network),
+        frozen=["y"] if frozen else [],
+        **options,
+    )
+    rng = np.random.default_rng(11)
+    for name, array in values_of(network).items():
+        plan.v[name][...] = array
+    for term in terms:
+        plan.v[term.target][...] = rng.normal(size=plan.v[term.target].shape)
+    return plan
+
+
+def central_difference(array: Any, i: int, loss: Callable[[], float], h: float = 1e-6) -> float:
+    flat = array.reshape(-1)
+    before = flat[i]
+    flat[i] = before + h
+    above = loss()
+    flat[i] = before - h
+    below = loss()
+    flat[i] = before
+    return (above - below) / (2 * h)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["learning", "frozen"])
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@every_example
+def test_gradients_are_central_differences(
+    op: Operation, inputs: Sequence[Tensor | None], training: bool, frozen: bool
+) -> None:
+    network = network_of(op, inputs)
+    plan = plan_of(network, training, frozen)
+    if not plan.g and (frozen or not plan.parameters.trainable):
+        assert plan.backward == []
+        return
+    state = plan.parameters.flat.copy()
+
+    def loss() -> float:
+        trained = plan.parameters.flat[: plan.parameters.trainable].copy()
+        for step in plan.forward:
+            step()
+        plan.parameters.flat[:] = state  # moving averages move
+        plan.parameters.flat[: plan.parameters.trainable] = trained
+        return float(plan.losses.sum())
+
+    loss()
+    plan.run()
+    plan.parameters.flat[:] = state
+    pairs: Mapping[str, tuple[Any, Any]] = {
+        name: (plan.v[name], plan.g[name].copy()) for name in plan.g
+    }
+    if not frozen:
+        grads = plan.parameters.views(plan.grad.copy())
+        pairs = {**pairs, **{n: (plan.parameters.of[n], grads[n]) for n in grads}}
+    for name, (array, gradient) in pairs.items():
+        rng = np.random.default_rng(5)
+        for i in rng.permutation(array.size)[:12]:
+            slope = central_difference(array, int(i), loss)
+            assert gradient.reshape(-1)[i] == pytest.approx(slope, rel=2e-6, abs=2e-7), (name, i)
+
+
+@every_example
+def test_a_step_makes_no_fresh_array(op: Operation, inputs: Sequence[Tensor | None]) -> None:
+    strict = Strict()
+    plan = plan_of(network_of(op, inputs), True, False, xp=strict)
+    with strict.armed():
+        plan.run()
+        plan.run()
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+@every_example
+def test_shards_agree_with_the_whole(
+    op: Operation, inputs: Sequence[Tensor | None], shards: int
+) -> None:
+    from .sharded import gradients
+
+    network = network_of(op, inputs)
+    given = values_of(network, rows=7)
+    whole, parts = gradients(network, given, 1), gradients(network, given, shards)
+    for name, value in whole.items():
+        np.testing.assert_allclose(parts[name], value, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.gpu
+@every_example
+def test_cupy_computes_the_same(op: Operation, inputs: Sequence[Tensor | None]) -> None:
+    cupy = pytest.importorskip("cupy")
+    network = network_of(op, inputs)
+    host, device = plan_of(network, True, False), plan_of(network, True, False, xp=cupy)
+    host.run()
+    device.run()
+    for name in network.graph.outputs:
+        np.testing.assert_allclose(device.v[name].get(), host.v[name], rtol=1e-9, atol=1e-12)
+    for name, gradient in host.g.items():
+        np.testing.assert_allclose(device.g[name].get(), gradient, rtol=1e-9, atol=1e-12)
+    if host.grad is not None:
+        np.testing.assert_allclose(device.grad.get(), host.grad, rtol=1e-9, atol=1e-12)
