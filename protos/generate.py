@@ -1,7 +1,10 @@
-"""Writes the Python form of the protocol: ``python protos/generate.py [FOLDER]``, by default into serving/pb/.
+"""Writes the Python form of the protocol: ``python protos/generate.py [FOLDER]``.
 
-The messages go into a descriptor pool of their own: as protoc writes them they would stand in the process-wide
-pool, where a client library that brings the same protocol (tritonclient) collides with them.
+FOLDER is serving/pb/ unless given.
+
+The messages go into a descriptor pool of their own: as protoc writes them they would stand in the
+process-wide pool, where a client library that brings the same protocol (tritonclient) collides with
+them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,14 @@ class Plan:
         for step in self.backward:
             step()
 
+    def walk(self) -> Iterator[tuple[str, Array]]:
+        """Forward, node by node: each input and value as it comes to be, which is when to look at one that is not kept."""
+        yield from ((name, self._arrays[name]) for name in self.graph.inputs)
+        for node, steps in zip(self.graph.nodes, self._turns, strict=False):
+            for step in steps:
+                step()
+            yield from ((value, self._arrays[value]) for value in self.graph.values(node))
+
     def segments(self) -> list[list[Step]]:
         """The steps cut where shards meet; one thread can run all shards segment by segment."""
         parts: list[list[Step]] = [[]]
@@ -136,8 +145,8 @@ class Plan:
         passes += [self._bind_term(index, term) for index, term in enumerate(self.terms)]
         unreached = [part for name, part in self._dp.items() if name not in self._grads.reached]
         self.backward += [partial(part.fill, 0) for part in unreached]
-        for forward, _ in passes:
-            self.forward += forward
+        self._turns = [forward for forward, _ in passes]
+        self.forward += chain.from_iterable(self._turns)
         # Losses first, and those in the order in which their contributions were laid out.
         nodes, losses = passes[: len(self.graph.nodes)], passes[len(self.graph.nodes) :]
         for _, backward in [*losses, *reversed(nodes)]:

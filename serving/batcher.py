@@ -1,18 +1,20 @@
 """Gathers requests into batches and runs them on threads of its own.
 
-It knows neither gRPC nor ONNX nor Prometheus: what to run is given with each request, and an ``Observer`` is told what
-happened. It never waits by default: while the threads are busy, requests gather, and whichever thread is free next
-takes what fits. One call brings a whole finished batch back to the event loop; a hand-over for each request would
-cost more than running a small model.
+It knows neither gRPC nor ONNX nor Prometheus: what to run is given with each request, and an
+``Observer`` is told what happened. It never waits by default: while the threads are busy, requests
+gather, and whichever thread is free next takes what fits. One call brings a whole finished batch
+back to the event loop; a hand-over for each request would cost more than running a small model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
@@ -39,7 +41,8 @@ class Limits:
     """How much is gathered, and for how long.
 
     Attributes:
-        max_batch: most rows gathered into one execution. A request that brings more by itself runs alone, uncut.
+        max_batch: most rows gathered into one execution. A request that brings more by itself runs
+            alone, uncut.
         delay: seconds that a batch which is not full waits for more.
         max_queue: most requests that wait.
         runners: threads that execute batches side by side.
@@ -59,8 +62,9 @@ class Request:
     inputs: Arrays
     rows: int
     mates: Hashable  # requests with equal ``mates`` may share a batch
-    deadline: float
     since: float
+    ripe: float  # when it has waited for mates long enough
+    deadline: float
     reply: asyncio.Future[Arrays]
 
     def dropped(self, now: float) -> bool:
@@ -119,11 +123,12 @@ class Batcher:
         alone: bool = False,
         deadline: float | None = None,
     ) -> Arrays:
-        """Runs ``execute`` on ``inputs``, perhaps together with others; returns this request's share of the outputs.
+        """Runs ``execute`` on ``inputs``, perhaps with others', and returns these inputs' outputs.
 
-        Requests share a run where ``execute`` is equal and the inputs agree in dtype and in all axes but the
-        first, over which they are joined and the outputs shared out again. ``alone``: this request shares with
-        none. ``deadline``: on the clock of ``time.monotonic``; a request is not run after it.
+        Requests share a run where ``execute`` is equal and the inputs agree in dtype and in all
+        axes but the first, over which they are joined and the outputs shared out again. ``alone``:
+        this request shares with none. ``deadline``: on the clock of ``time.monotonic``; a request
+        is not run after it.
 
         Raises:
             Overloaded: too many requests wait.
@@ -144,14 +149,16 @@ class Batcher:
     def _request(
         self, execute: Execute, inputs: Arrays, alone: bool, deadline: float | None
     ) -> Request:
+        now = monotonic()
         kinds = tuple((array.shape[1:], array.dtype) for array in inputs)
         return Request(
             execute,
             inputs,
             rows=1 if alone else len(inputs[0]),
             mates=object() if alone else (execute, kinds),
-            deadline=float("inf") if deadline is None else deadline,
-            since=monotonic(),
+            since=now,
+            ripe=now if alone else now + self._limits.delay,
+            deadline=math.inf if deadline is None else deadline,
             reply=self._loop.create_future(),
         )
 
@@ -165,37 +172,48 @@ class Batcher:
 
     def _withdraw(self, request: Request) -> None:
         with self._changed:
-            group = self._waiting.get(request.mates, ())
+            group = self._waiting.get(request.mates, deque())
             if request in group:
                 group.remove(request)
                 self._length -= 1
+                if not group:
+                    del self._waiting[request.mates]
 
     def _work(self) -> None:
         while batch := self._take():
             self._run(batch)
 
     def _take(self) -> list[Request]:
-        """The next batch, as soon as there is one; empty when the batcher is closed and everything has run."""
+        """The next batch, as soon as there is one; empty when closed and everything has run."""
         with self._changed:
             while self._waiting or not self._closed:
                 now = monotonic()
-                ripe = {mates: self._ripe_at(group) for mates, group in self._waiting.items()}
-                mates = next((mates for mates, at in ripe.items() if at <= now), None)
-                if mates is None:
-                    self._changed.wait(min(ripe.values()) - now if ripe else None)
+                mates, at = self._ripest(now)
+                if at > now:
+                    self._changed.wait(None if at == math.inf else at - now)
                 elif batch := self._cut(mates, now):
                     return batch
             return []
 
-    def _ripe_at(self, group: deque[Request]) -> float:
+    def _ripest(self, now: float) -> tuple[Hashable, float]:
+        """The group to run, and when: the first that is ripe by ``now``, else the next to be."""
+        next_one: tuple[Hashable, float] = (None, math.inf)
+        for mates, group in self._waiting.items():
+            at = self._ripe(group)
+            if at <= now:
+                return mates, at
+            next_one = min(next_one, (mates, at), key=itemgetter(1))
+        return next_one
+
+    def _ripe(self, group: deque[Request]) -> float:
         """When a group may run, by the clock."""
-        if not self._limits.delay or self._closed or not group:
+        if self._closed or not self._limits.delay:
             return 0.0
         full = sum(request.rows for request in group) >= self._limits.max_batch
-        return 0.0 if full else group[0].since + self._limits.delay
+        return 0.0 if full else group[0].ripe
 
     def _cut(self, mates: Hashable, now: float) -> list[Request]:
-        """Takes a batch from the front of a group; what remains of the group goes behind the others."""
+        """Takes a batch from the front of a group; what remains of it goes behind the others."""
         group = self._waiting.pop(mates)
         room = self._limits.max_batch
         batch: list[Request] = []
@@ -255,5 +273,7 @@ def _shares(outputs: Arrays, batch: list[Request]) -> Sequence[Arrays]:
         if output.shape[:1] != (rows,):
             raise ValueError(f"an output of shape {output.shape} for a batch of {rows} rows")
     ends = np.cumsum([request.rows for request in batch]).tolist()
-    spans = zip([0, *ends], ends)
-    return [[output[begin:end] for output in outputs] for begin, end in spans]
+    begins = [0, *ends[:-1]]
+    return [
+        [output[begin:end] for output in outputs] for begin, end in zip(begins, ends, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The elements of a tensor that came in typed fields (``InferTensorContents``) rather than as raw bytes."""
+"""The elements of a tensor that came in typed fields (``InferTensorContents``), not raw."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ SENT_AS = {"int_contents": np.int32, "uint_contents": np.uint32}
 
 
 def array(message: memoryview, datatype: Datatype, shape: Sequence[int], what: str) -> Array:
-    """The elements in an InferTensorContents, as an array of ``shape``; floats are a view of the message.
+    """The elements of an InferTensorContents in an array of ``shape``; floats are not copied.
 
     Raises:
-        InvalidArgument: too few, too many, in a field of another datatype, or too large for this one.
+        InvalidArgument: too few, too many, in a field of another datatype, or too large for this
+            one.
     """
     if not datatype.field:
         raise InvalidArgument(f"{what}: {datatype.name} can only be sent in raw_input_contents")

@@ -14,9 +14,9 @@ from ..runtime.errors import Unsupported
 class Datatype:
     """One datatype.
 
-    ``dtype`` is what numpy holds its elements in: for BF16, which numpy has not, their 16 bits; for BYTES objects.
-    ``onnx`` is onnxruntime's name of it. ``field`` is the field of ``InferTensorContents`` that may carry it instead of
-    raw bytes; empty if none may.
+    ``dtype`` is what numpy holds its elements in: for BF16, which numpy has not, their 16 bits; for
+    BYTES objects. ``onnx`` is onnxruntime's name of it. ``field`` is the field of
+    ``InferTensorContents`` that may carry it instead of raw bytes; empty if none may.
     """
 
     name: str

@@ -13,6 +13,7 @@ CortexError
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from ..runtime.errors import CortexError
 log = logging.getLogger(__name__)
 
 LONGEST = 1000  # characters of a message: it travels in a header, and those are small
+MOST = 10  # names in a list
 UNEXPECTED = "the server failed to answer; its log says why"
 
 
@@ -38,7 +40,7 @@ class Code(IntEnum):
 
 
 class RequestError(CortexError):
-    """The root: ``code`` is the gRPC status, ``http`` the HTTP one, ``message`` one line for the client."""
+    """The root: ``code`` is the gRPC status, ``http`` the HTTP one, ``message`` for the client."""
 
     code: ClassVar[Code] = Code.INTERNAL
     http: ClassVar[int] = 500
@@ -87,9 +89,17 @@ class Expired(RequestError):
 def told(error: Exception) -> RequestError:
     """What a client is told of ``error``; the one place that decides it.
 
-    Anything but a ``RequestError`` is a fault of the server: the log gets the traceback, the client no internals.
+    Anything but a ``RequestError`` is a fault of the server: the log gets the traceback, the client
+    no internals.
     """
     if isinstance(error, RequestError):
         return error
     log.error("unexpected %s: %s", type(error).__name__, error, exc_info=error)
     return Internal(UNEXPECTED)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names for a message: all if they are few, else the first of them and how many."""
+    if len(names) <= MOST:
+        return ", ".join(map(repr, names)) or "none"
+    return f"{', '.join(map(repr, names[:MOST]))}, … ({len(names)} in all)"

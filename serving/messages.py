@@ -1,4 +1,4 @@
-"""ModelInferRequest and ModelInferResponse as bytes; their tensors are read in place and written once."""
+"""ModelInferRequest and ModelInferResponse as bytes; tensors are read in place and written once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SentTensor:
     typed: memoryview
 
     def array(self, datatype: Datatype, what: str) -> Array:
-        """The elements, of ``datatype``, in the tensor's shape; where possible a view of the message.
+        """The elements, of ``datatype``, in the tensor's shape; a view of the message if possible.
 
         Raises:
             InvalidArgument: there are too many or too few, or they are not of this datatype.
@@ -97,7 +97,7 @@ class InferRequest:
                 )
         if len(self.raw) != len(self.tensors):
             raise InvalidArgument(
-                f"the request has {len(self.tensors)} inputs, but {len(self.raw)} raw_input_contents"
+                f"the request has {len(self.tensors)} inputs and {len(self.raw)} raw contents"
             )
         pairs = zip(self.tensors, self.raw, strict=True)
         return [_sent(tensor, raw, typed) for (tensor, typed), raw in pairs]
@@ -112,7 +112,7 @@ def write_response(answer: Answer, request_id: str) -> bytes:
     head = pb.ModelInferResponse(
         model_name=answer.model, model_version=answer.version, id=request_id, outputs=outputs
     )
-    parts = [head.SerializeToString()]
+    parts: list[bytes | memoryview] = [head.SerializeToString()]
     for output in answer.outputs:
         parts += delimited(RAW_OUTPUTS, encode(output.array, output.datatype))
     return b"".join(parts)

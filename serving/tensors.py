@@ -19,8 +19,8 @@ LENGTH = 4  # bytes before each element of a BYTES tensor
 def decode(raw: memoryview, datatype: Datatype, shape: Sequence[int], what: str) -> Array:
     """The array of ``shape`` whose elements are ``raw``.
 
-    It is a read-only view of ``raw`` and may be unaligned; only BYTES are copied, into an array of ``bytes`` objects.
-    ``what`` names the tensor in errors.
+    It is a read-only view of ``raw`` and may be unaligned; only BYTES are copied, into an array of
+    ``bytes`` objects. ``what`` names the tensor in errors.
 
     Raises:
         InvalidArgument: ``raw`` is too short or too long for the shape.
@@ -30,15 +30,16 @@ def decode(raw: memoryview, datatype: Datatype, shape: Sequence[int], what: str)
     needed = size(shape, what) * datatype.dtype.itemsize
     if raw.nbytes != needed:
         raise InvalidArgument(
-            f"{what}: {datatype.name} of shape {list(shape)} takes {needed} bytes, found {raw.nbytes}"
+            f"{what}: {datatype.name} of shape {list(shape)} takes {needed} bytes, "
+            f"found {raw.nbytes}"
         )
     return shaped(np.frombuffer(raw, datatype.dtype), shape, what)
 
 
 def encode(array: Array, datatype: Datatype) -> bytes | memoryview:
-    """The raw bytes of ``array``; those of a contiguous array are a view of it. Strings are sent as UTF-8."""
+    """The raw bytes of ``array``, a view of it if it is contiguous. Strings are sent as UTF-8."""
     if datatype is not BYTES:
-        return memoryview(np.ascontiguousarray(array, datatype.dtype).reshape(-1).view(np.uint8))
+        return np.ascontiguousarray(array, datatype.dtype).reshape(-1).view(np.uint8).data
     elements = (item.encode() if isinstance(item, str) else item for item in array.reshape(-1))
     return b"".join(len(item).to_bytes(LENGTH, "little") + item for item in elements)
 

@@ -1,7 +1,8 @@
-"""The protobuf wire format, as far as it takes to lift the large fields out of a message without copying them.
+"""The protobuf wire format, as far as it takes to lift large fields out of a message uncopied.
 
-The generated parser copies every tensor twice and turns packed floats into Python ones: 10 ms for an image that a view
-shows in 2 µs. What is left of a message once its large fields are out is small, and goes to that parser.
+The generated parser copies every tensor twice and turns packed floats into Python ones: 10 ms for
+an image that a view shows in 2 µs. What is left of a message once its large fields are out is
+small, and goes to that parser.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def tag(number: int) -> int:
 
 
 def take_out(message: memoryview, *tags: int) -> tuple[bytes, Mapping[int, list[memoryview]]]:
-    """The message without the fields that have these tags, and the values of those as views, in their order.
+    """The message without the fields of these tags, and their values as views, in their order.
 
     Raises:
         Malformed: the bytes are no message.
@@ -43,7 +44,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Every field in order: its tag, where it starts, where its value begins, where it ends.
 
     Raises:
-        Malformed: a field does not end within the message, or is of no kind that messages have today.
+        Malformed: a field does not end within the message, or is of no kind that messages have
+            today.
     """
     at, end = 0, len(message)
     while at < end:

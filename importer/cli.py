@@ -1,0 +1,138 @@
+"""The command cortex-import."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..runtime.command import command
+from ..runtime.errors import CortexError, Disagreement, UnreadableFile, UsageError
+
+if TYPE_CHECKING:
+    from .imported import Imported
+    from .report import ValueStatistics
+
+FILE = click.Path(path_type=Path)
+STRENGTH = ("recorded", "keras", "keras-rewritten", "engines")
+"""Evidence, strongest first."""
+
+
+class WeakEvidence(CortexError):
+    """The evidence is weaker than --require-evidence asks for."""
+
+
+@command("cortex-import")
+@click.argument("file", type=FILE)
+@click.option("--weights", type=FILE, help="Weights for an architecture without them.")
+@click.option(
+    "--repository", type=FILE, default=Path("models"), show_default=True, help="Where to install."
+)
+@click.option("--name", help="Name of the model; default: from the file's name.")
+@click.option("--version", type=click.IntRange(min=1), help="Version; default: the next number.")
+@click.option("--reference", help="Recorded outputs (FILE.h5), or 'keras' to ask real Keras; "
+              "default: NAME.reference.h5 beside the file.")  # fmt: skip
+@click.option("--require-evidence", type=click.Choice(["recorded", "keras"]),
+              help="Refuse a model with less.")  # fmt: skip
+@click.option("--input", "inputs", type=FILE, help="Input to check with (.npy, .npz).")
+@click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True,
+              help="Largest difference of a layer, relative to its scale.")  # fmt: skip
+@click.option(
+    "--labels", type=FILE, help="What the classes are called: a line each, or a JSON list."
+)
+@click.option("--no-install", is_flag=True, help="Only check.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def main(
+    file: Path,
+    weights: Path | None,
+    repository: Path,
+    name: str | None,
+    version: int | None,
+    reference: str | None,
+    require_evidence: str | None,
+    inputs: Path | None,
+    tolerance: float,
+    labels: Path | None,
+    no_install: bool,
+    as_json: bool,
+) -> None:
+    """Reads a Keras FILE, proves every layer's output, and installs the model in a repository.
+
+    Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage, 3 the file cannot be read or holds
+    something unsupported, 130 interrupted.
+    """
+    from ..runtime.repository import ModelConfig, install, slug, write_config
+    from .imported import Proof, read_model
+
+    imported = read_model(file, weights, Proof(reference, inputs, tolerance))
+    name = name or slug(file.stem)
+    named = _read_labels(labels, imported) if labels else ()
+    if no_install:
+        with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
+            _prove(imported, Path(folder), name, None, None, as_json, require_evidence)
+        return
+    with install(repository, name, version) as target:
+        path = repository / name / str(target.version)
+        _prove(imported, target.path, name, target.version, path, as_json, require_evidence)
+    if named:
+        write_config(repository, name, ModelConfig(labels=named))
+    if not as_json:
+        click.echo(f"installed {path}")
+
+
+def _prove(
+    imported: Imported,
+    folder: Path,
+    name: str,
+    version: int | None,
+    path: Path | None,
+    as_json: bool,
+    require: str | None,
+) -> None:
+    """Writes and proves the model in ``folder``, shows the report, and raises unless it may be installed."""
+    from .imported import write_version
+    from .show import progress, show
+
+    layers = len(imported.network.graph.layers)
+    with progress(f"proving {layers} layers of {name}"):
+        report = write_version(imported, folder, name, version, path)
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        show(report)
+    if difference := report.first_difference:
+        raise Disagreement(
+            f"{imported.file.path}: layer {difference.layer!r} is the first that differs "
+            f"({difference.engine}): found {_numbers(difference.found)}, "
+            f"expected {_numbers(difference.expected)}; nothing was installed"
+        )
+    if require and STRENGTH.index(report.evidence) > STRENGTH.index(require):
+        raise WeakEvidence(
+            f"{imported.file.path}: the evidence is {report.evidence!r}, "
+            f"--require-evidence asks for {require!r}; nothing was installed"
+        )
+
+
+def _numbers(value: ValueStatistics) -> str:
+    numbers = {"mean": value.mean, "std": value.std, "min": value.min, "max": value.max}
+    told = " ".join(f"{k} {'not finite' if n is None else f'{n:.6g}'}" for k, n in numbers.items())
+    return f"shape {value.shape} {told}"
+
+
+def _read_labels(path: Path, imported: Imported) -> tuple[str, ...]:
+    """A label a line, or a JSON list of strings, one for each position of the first output's last axis."""
+    text = path.read_text()
+    try:
+        labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except ValueError as error:
+        raise UnreadableFile(f"{path}: not a JSON list: {error}") from None
+    if not all(isinstance(label, str) for label in labels):
+        raise UnreadableFile(f"{path}: a label is not a string")
+    graph = imported.network.graph
+    classes = graph.types[next(iter(graph.outputs.values()))].shape[-1]
+    if len(labels) != classes:
+        raise UsageError(f"{path}: {len(labels)} labels for {classes} classes")
+    return tuple(labels)

@@ -1,0 +1,35 @@
+"""Arrays that stay in their file until they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An array that is read each time ``numpy.asarray`` wants it, and held by nobody."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Array]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes, once read."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.read(), dtype)
+
+    def map(self, change: Callable[[Array], Array]) -> Deferred:
+        """The array ``change`` makes of it, which is told its shape by an empty stand-in of no memory."""
+        stand_in = np.broadcast_to(np.zeros((), self.dtype), self.shape)
+        changed = change(stand_in)
+        return Deferred(changed.shape, changed.dtype, lambda: change(self.read()))

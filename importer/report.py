@@ -1,0 +1,112 @@
+"""What is said of an import: one object, printed by ``--json``, kept as ``report.json``, its schema a stable interface."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Evidence = Literal["recorded", "keras", "keras-rewritten", "engines"]
+"""Who says what the outputs should be, strongest first.
+
+recorded: outputs saved with the model. keras: real Keras ran the untouched file. keras-rewritten: real Keras ran the model
+as we rewrote it. engines: two engines of ours agree, which proves nothing of how we read the file.
+"""
+OUTSIDE: tuple[Evidence, ...] = ("recorded", "keras")
+"""Evidence that makes a model *verified* rather than *consistent*."""
+
+
+class Strict(BaseModel):
+    """No field that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """The file a model came from."""
+
+    file: str
+    sha256: str
+    format: str
+    keras_version: str
+
+
+class Compared(Strict):
+    """A value, and how far what we compute is from what it should be: the worse of our two engines.
+
+    ``max_abs`` is the largest error, ``scale`` the largest value to expect. ``max_abs`` is null where the two cannot be
+    subtracted: another shape, or a NaN on one side.
+    """
+
+    name: str
+    output_shape: tuple[int | str, ...]
+    max_abs: float | None
+    scale: float
+    ok: bool
+
+
+class LayerReport(Compared):
+    """One call of a layer of the source file."""
+
+    class_: str = Field(alias="class")
+    parameters: int
+
+
+class ValueStatistics(Strict):
+    """A value in four numbers; null is not finite."""
+
+    shape: tuple[int, ...]
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+
+
+class FirstDifference(Strict):
+    """The first layer that differs, and both sides of it."""
+
+    layer: str
+    engine: str
+    found: ValueStatistics
+    expected: ValueStatistics
+
+
+class Report(Strict):
+    """An import. ``verified`` is true only with evidence from outside and no difference."""
+
+    model: str
+    version: int | None = None
+    path: str | None = None
+    verified: bool
+    evidence: Evidence
+    reference: str
+    source: Source
+    layers: tuple[LayerReport, ...]
+    outputs: tuple[Compared, ...]
+    first_difference: FirstDifference | None
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything that was compared came out as it should."""
+        return self.first_difference is None
+
+    def to_json(self) -> str:
+        """The object that --json prints and report.json holds."""
+        return self.model_dump_json(by_alias=True, indent=2)
+
+    @property
+    def largest(self) -> float:
+        """The largest difference of a layer, relative to its scale."""
+        ratios = [
+            math.inf if at.max_abs is None else at.max_abs / at.scale
+            for at in (*self.layers, *self.outputs)
+        ]
+        return max(ratios, default=0.0)
+
+
+def finite(number: float) -> float | None:
+    """A number as JSON can have it."""
+    return number if math.isfinite(number) else None

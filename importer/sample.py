@@ -1,0 +1,104 @@
+"""The input a model is checked with where nobody gives one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.check import Array
+from ..runtime.errors import GraphError, UnreadableFile, Unsupported, UsageError
+from ..runtime.ir import Graph, infer
+from ..runtime.network import sizes_of
+from ..runtime.ops import Embedding
+from ..runtime.tensor import Tensor
+
+ROWS = 2
+OPEN_LENGTH = 16
+SMALLEST_IMAGE = 64
+IMAGE_SIZES = (SMALLEST_IMAGE, 96, 128, 160, 192, 224, 256, 299, 331, 512)
+
+
+def sample_inputs(graph: Graph) -> dict[str, Array]:
+    """Two rows of every input: floats uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed.
+
+    Open lengths are 16; open images the smallest size from 64 on that the network accepts.
+
+    Raises:
+        Unsupported: no size that was tried fits.
+    """
+    generator = np.random.Generator(np.random.Philox(0))
+    sizes = _open_sizes(graph)
+    return {
+        name: _drawn(generator, tensor, sizes, _vocabulary(graph, name))
+        for name, tensor in graph.inputs.items()
+    }
+
+
+def given_inputs(graph: Graph, path: Path) -> dict[str, Array]:
+    """The arrays of an .npy file, for a network of one input, or of an .npz file by input name.
+
+    Raises:
+        UnreadableFile: no such file, or not NumPy's.
+        UsageError: arrays that do not fit the network.
+    """
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnreadableFile(f"{path}: not an .npy or .npz file of numbers: {error}") from None
+    if isinstance(loaded, np.ndarray):
+        if len(graph.inputs) != 1:
+            raise UsageError(
+                f"{path}: the model has the inputs {sorted(graph.inputs)}; use an .npz"
+            )
+        arrays: dict[str, Array] = {next(iter(graph.inputs)): loaded}
+    else:
+        arrays = {name: loaded[name] for name in loaded.files}
+    try:
+        sizes_of(graph.inputs, arrays)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return arrays
+
+
+def _drawn(
+    generator: np.random.Generator, tensor: Tensor, sizes: Mapping[str, int], vocabulary: int
+) -> Array:
+    shape = tuple(sizes[n] if isinstance(n, str) else n for n in tensor.shape)
+    if tensor.dtype == "float" and not vocabulary:
+        return generator.uniform(-1, 1, shape).astype(np.float32)
+    if tensor.dtype == "bool":
+        return generator.random(shape) < 0.5
+    ids = generator.integers(0, vocabulary or 2, shape)
+    return ids.astype(np.float32 if tensor.dtype == "float" else tensor.dtype)
+
+
+def _vocabulary(graph: Graph, name: str) -> int:
+    """The smallest vocabulary of the embeddings that look up this input; 0 if none does."""
+    sizes = [
+        n.op.vocabulary for n in graph.nodes if isinstance(n.op, Embedding) and name in n.inputs
+    ]
+    return min(sizes, default=0)
+
+
+def _open_sizes(graph: Graph) -> Mapping[str, int]:
+    names = {n for tensor in graph.inputs.values() for n in tensor.shape if isinstance(n, str)}
+    images = {
+        n for t in graph.inputs.values() if t.rank > 3 for n in t.shape[1:] if isinstance(n, str)
+    }
+    lengths = {name: OPEN_LENGTH for name in names - images - {"N"}}
+    trials: Sequence[int] = IMAGE_SIZES if images else (0,)
+    problem = ""
+    for size in trials:
+        sizes = {"N": ROWS, **lengths, **dict.fromkeys(images, size)}
+        try:
+            infer(graph, sizes)
+        except GraphError as error:
+            problem = str(error)
+        else:
+            return sizes
+    raise Unsupported(
+        f"no size of the open axes {sorted(names)} fits ({problem}); give one by --input"
+    )

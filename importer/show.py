@@ -1,0 +1,73 @@
+"""The report as people read it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.table import Table
+
+from .report import OUTSIDE, Compared, LayerReport, Report
+
+WIDTH = 120  # columns, where stdout is no terminal
+
+
+@contextmanager
+def progress(what: str) -> Generator[None]:
+    """Says on stderr, while it lasts, what is going on; only a terminal is told."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        yield
+
+
+def show(report: Report) -> None:
+    """Prints the layers with the difference of each, then the verdict."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    table = Table("layer", "class", "output", box=None, pad_edge=False)
+    table.add_column("parameters", justify="right")
+    table.add_column("difference", justify="right")
+    table.add_column("")
+    for layer in report.layers:
+        table.add_row(
+            layer.name,
+            layer.class_,
+            _shape(layer),
+            f"{layer.parameters:,}",
+            _difference(layer),
+            _mark(layer),
+        )
+    console.print(table)
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(verdict(report), soft_wrap=True)
+
+
+def verdict(report: Report) -> str:
+    """The last line: what was proved, by what."""
+    parameters = sum(layer.parameters for layer in report.layers)
+    size = f"{len(report.layers)} layers, {parameters:,} parameters"
+    if not report.agrees:
+        bad = sum(not layer.ok for layer in (*report.layers, *report.outputs))
+        return f"{report.model}: [bold red]differs[/] in {bad} of {size}"
+    seen = f"{size}, largest difference {report.largest:.1e} of a layer's scale, {report.seconds:.1f} s"
+    if report.evidence in OUTSIDE and report.verified:
+        who = {"recorded": "recorded outputs", "keras": "real Keras"}[report.evidence]
+        return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
+    return f"{report.model}: [bold yellow]consistent[/], two engines agree: {seen}; no outputs from outside"
+
+
+def _shape(layer: Compared) -> str:
+    return " × ".join(str(n) for n in layer.output_shape)
+
+
+def _difference(layer: Compared) -> str:
+    return "–" if layer.max_abs is None else f"{layer.max_abs / layer.scale:.1e}"
+
+
+def _mark(layer: LayerReport) -> str:
+    return "[green]ok[/]" if layer.ok else "[red]differs[/]"

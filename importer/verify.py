@@ -1,0 +1,215 @@
+"""Proving an import: what two engines compute, layer by layer, against what the source computed.
+
+NumPy in float64 says whether the file was read right, onnxruntime in float32 whether what will be served computes the
+same. The two run one after the other, so that only one of them holds the network at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..runtime.check import Array, Check, Difference, Expected, Recorded, Statistics
+from ..runtime.errors import MissingExtra
+from ..runtime.export import read, select
+from ..runtime.network import Network, sizes_of
+from ..runtime.parameters import Weights
+from ..runtime.plan import Plan
+from .reference import Reference
+from .report import Compared, FirstDifference, LayerReport, ValueStatistics, finite
+
+NUMPY, ONNXRUNTIME = "numpy float64", "onnxruntime float32"
+WHOLE = 1 << 62
+
+
+class Item(NamedTuple):
+    """A value to compare: an output of the network, or a layer of its source file."""
+
+    name: str
+    is_output: bool = False
+
+
+class Verification:
+    """Every layer and output of a network, held against what it should be.
+
+    Where the reference has a value, both engines are held against it; elsewhere, and without a reference, one engine
+    against the other.
+    """
+
+    def __init__(self, network: Network, reference: Reference | None, tolerance: float) -> None:
+        self._graph, self._network, self._tolerance = network.graph, network, tolerance
+        self._order = {Item(name): i for i, name in enumerate(network.graph.layers)}
+        for name in network.graph.outputs:
+            self._order[Item(name, True)] = len(self._order)
+        self._expected = _expected(network, reference)
+        self._outside = set(self._expected)
+        self._worst: dict[Item, Difference] = {}
+        self._records: dict[Item, Recorded] = {}
+        self._first: tuple[int, FirstDifference] | None = None
+
+    def run(self, model: Path, inputs: Mapping[str, Array]) -> None:
+        """Runs both engines; ``model`` is the network as it was exported.
+
+        Raises:
+            UsageError: inputs that do not fit the network.
+            MissingExtra: onnxruntime is not installed.
+        """
+        session_of = _sessions(model)
+        for item, value in self._numpy(inputs):
+            if item not in self._expected:
+                self._expected[item] = Recorded.of(value.astype(np.float32), WHOLE)
+            self._records[item] = _record(self._expected[item], value)
+            self._compare(item, NUMPY, value)
+        for item, value in self._onnxruntime(session_of, inputs):
+            self._compare(item, ONNXRUNTIME, value)
+
+    @property
+    def first_difference(self) -> FirstDifference | None:
+        """The first value, in order of execution, that differs."""
+        return self._first[1] if self._first else None
+
+    @property
+    def uncovered_outputs(self) -> list[str]:
+        """Outputs for which the reference has nothing."""
+        return [
+            item.name
+            for item in self._order
+            if item.is_output and item not in self._outside and Item(item.name) not in self._outside
+        ]
+
+    def layers(self) -> Iterator[LayerReport]:
+        """The report on each layer."""
+        counts: dict[str, dict[str, int]] = {}
+        for node in self._graph.nodes:
+            for name in node.params.values():
+                counts.setdefault(node.layer, {})[name] = self._graph.parameters[name].size
+        for name, layer in self._graph.layers.items():
+            compared = self._compared(Item(name), layer.value, layer.axes)
+            parameters = sum(counts.get(name, {}).values())
+            yield LayerReport(**{**compared, "class": layer.kind, "parameters": parameters})
+
+    def outputs(self) -> Iterator[Compared]:
+        """The report on each output."""
+        for name, value in self._graph.outputs.items():
+            yield Compared(**self._compared(Item(name, True), value, ()))
+
+    def check(self, inputs: Mapping[str, Array], evidence: str) -> Check:
+        """What travels with the model, for others to replay."""
+        return Check(
+            inputs,
+            {item.name: record for item, record in self._records.items() if item.is_output},
+            {item.name: record for item, record in self._records.items() if not item.is_output},
+            self._tolerance,
+            evidence,
+        )
+
+    def _compare(self, item: Item, engine: str, value: Array) -> None:
+        expected = self._expected[item]
+        found = expected.difference(value)
+        if item not in self._worst or found.relative > self._worst[item].relative:
+            self._worst[item] = found
+        earlier = self._first is None or self._order[item] < self._first[0]
+        if earlier and not found.within(self._tolerance):
+            difference = FirstDifference(
+                layer=item.name,
+                engine=engine,
+                found=_told(Statistics.of(value)),
+                expected=_told(expected if isinstance(expected, Statistics) else _of(expected)),
+            )
+            self._first = self._order[item], difference
+
+    def _compared(self, item: Item, value: str, axes: tuple[int, ...]) -> dict[str, Any]:
+        shape, worst = self._graph.types[value].shape, self._worst[item]
+        return {
+            "name": item.name,
+            "output_shape": tuple(shape[axis] for axis in axes) if axes else shape,
+            "max_abs": finite(worst.max_abs),
+            "scale": worst.scale,
+            "ok": worst.within(self._tolerance),
+        }
+
+    def _numpy(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Item, Array]]:
+        """Every value as the plan comes to it: none has to be kept."""
+        graph = self._graph
+        wanted: dict[str, list[tuple[Item, tuple[int, ...]]]] = {}
+        for name, layer in graph.layers.items():
+            wanted.setdefault(layer.value, []).append((Item(name), layer.axes))
+        for name, value in graph.outputs.items():
+            wanted.setdefault(value, []).append((Item(name, True), ()))
+        weights = Weights(graph, self._network.parameters, np.float64)
+        plan = Plan(graph, weights, sizes_of(graph.inputs, inputs))
+        for name, array in inputs.items():
+            plan.v[name][...] = array
+        for value, array in plan.walk():
+            for item, axes in wanted.get(value, ()):
+                yield item, array.transpose(axes) if axes else array
+
+    def _onnxruntime(
+        self, session_of: Any, inputs: Mapping[str, Array]
+    ) -> Iterator[tuple[Item, Array]]:
+        names = list(self._graph.outputs)
+        for name, value in zip(names, session_of(names, inputs), strict=True):
+            yield Item(name, True), value
+        layers = list(self._graph.layers)
+        for name, value in zip(layers, session_of(layers, inputs), strict=True):
+            yield Item(name), value
+
+
+def _expected(network: Network, reference: Reference | None) -> dict[Item, Expected]:
+    if reference is None:
+        return {}
+    known: dict[Item, Expected] = {
+        Item(name): value
+        for name, value in reference.layers.items()
+        if name in network.graph.layers
+    }
+    outputs = zip(network.graph.outputs, reference.outputs, strict=False)
+    return known | {Item(name, True): value for name, value in outputs}
+
+
+def _record(expected: Expected, value: Array) -> Recorded:
+    """What to keep: the expected elements where there are any, else our own, which agree with their statistics."""
+    if isinstance(expected, Recorded):
+        return Recorded.of(expected.values.reshape(expected.shape))
+    return Recorded.of(value.astype(np.float32))
+
+
+def _of(expected: Recorded) -> Statistics:
+    return Statistics.of(expected.values.reshape(expected.shape))
+
+
+def _told(statistics: Statistics) -> ValueStatistics:
+    return ValueStatistics(
+        shape=statistics.shape,
+        mean=finite(statistics.mean),
+        std=finite(statistics.std),
+        min=finite(statistics.min),
+        max=finite(statistics.max),
+    )
+
+
+def _sessions(model: Path) -> Any:
+    """A function (names, inputs) → their values, each by a session of its own that is gone afterwards."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtra("checking a model", "cpu") from None
+    proto = read(model)
+
+    def values(names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
+        if not names:
+            return []
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(model.parent.resolve())
+        )
+        chosen = select(proto, names).SerializeToString()
+        session = onnxruntime.InferenceSession(chosen, options, providers=["CPUExecutionProvider"])
+        fed = {given.name: inputs[given.name] for given in session.get_inputs()}
+        return [np.asarray(value) for value in session.run(None, fed)]
+
+    return values
