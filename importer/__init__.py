@@ -17,7 +17,7 @@ __all__ = ["Imported", "load"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what the package is for when it is first asked for: a command's --help need not wait for h5py."""
+    """Loads what the package is for when it is first asked for: --help need not wait for h5py."""
     if name in __all__:
         from . import imported
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .report import ValueStatistics
 
 FILE = click.Path(path_type=Path)
+POSITIVE = click.FloatRange(min=0, min_open=True)
 STRENGTH = ("recorded", "keras", "keras-rewritten", "engines")
 """Evidence, strongest first."""
 
@@ -38,7 +39,7 @@ class WeakEvidence(CortexError):
 @click.option("--require-evidence", type=click.Choice(["recorded", "keras"]),
               help="Refuse a model with less.")  # fmt: skip
 @click.option("--input", "inputs", type=FILE, help="Input to check with (.npy, .npz).")
-@click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True,
+@click.option("--tolerance", type=POSITIVE, default=1e-4, show_default=True,
               help="Largest difference of a layer, relative to its scale.")  # fmt: skip
 @click.option(
     "--labels", type=FILE, help="What the classes are called: a line each, or a JSON list."
@@ -61,8 +62,8 @@ def main(
 ) -> None:
     """Reads a Keras FILE, proves every layer's output, and installs the model in a repository.
 
-    Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage, 3 the file cannot be read or holds
-    something unsupported, 130 interrupted.
+    Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage, 3 the file cannot be
+    read or holds something unsupported, 130 interrupted.
     """
     from ..runtime.repository import ModelConfig, install, slug, write_config
     from .imported import Proof, read_model
@@ -92,7 +93,7 @@ def _prove(
     as_json: bool,
     require: str | None,
 ) -> None:
-    """Writes and proves the model in ``folder``, shows the report, and raises unless it may be installed."""
+    """Writes and proves the model in ``folder``; raises unless it may be installed."""
     from .imported import write_version
     from .show import progress, show
 
@@ -123,7 +124,7 @@ def _numbers(value: ValueStatistics) -> str:
 
 
 def _read_labels(path: Path, imported: Imported) -> tuple[str, ...]:
-    """A label a line, or a JSON list of strings, one for each position of the first output's last axis."""
+    """A label a line, or a JSON list: one for each position of the first output's last axis."""
     text = path.read_text()
     try:
         labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()

@@ -29,7 +29,7 @@ class Deferred:
         return np.asarray(self.read(), dtype)
 
     def map(self, change: Callable[[Array], Array]) -> Deferred:
-        """The array ``change`` makes of it, which is told its shape by an empty stand-in of no memory."""
+        """The array that ``change`` makes of it; its shape is that of a stand-in of no memory."""
         stand_in = np.broadcast_to(np.zeros((), self.dtype), self.shape)
         changed = change(stand_in)
         return Deferred(changed.shape, changed.dtype, lambda: change(self.read()))

@@ -35,7 +35,8 @@ class Proof:
     """How an import is to be proved.
 
     Attributes:
-        reference: a reference file, "keras" for real Keras, or None: the file NAME.reference.h5 beside the model if
+        reference: a reference file, "keras" for real Keras, or None: the file NAME.reference.h5
+        beside the model if
             there is one, else the two engines alone.
         inputs: an .npy or .npz file to check with, where the reference brings none.
         tolerance: the largest difference of a layer, relative to its scale.
@@ -70,7 +71,8 @@ def load(
 ) -> Imported:
     """Reads a Keras file: a full model, or an architecture in JSON with its ``weights``.
 
-    ``imported.network`` runs it; ``imported.report`` proves it, against ``reference`` as ``Proof`` has it.
+    ``imported.network`` runs it; ``imported.report`` proves it, against ``reference`` as
+    ``Proof`` has it.
 
     Raises:
         UnreadableFile: no such file, damaged, or unsafe.
@@ -98,8 +100,8 @@ def write_version(
 ) -> Report:
     """Writes model, weights and check into ``folder``, and proves what was written.
 
-    ``name``, ``version`` and ``path`` are where the model will be installed, if it will be. Whether it agrees is for the
-    caller to act on.
+    ``name``, ``version`` and ``path`` are where the model will be installed, if it will be.
+    Whether it agrees is for the caller to act on.
     """
     start = time.monotonic()
     weights, model = folder / repository.WEIGHTS, folder / repository.MODEL

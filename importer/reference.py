@@ -40,9 +40,9 @@ def beside(path: Path) -> Path | None:
 def read_reference(path: Path, evidence: Evidence = "recorded") -> Reference:
     """Reads a reference file.
 
-    Layout: ``inputs/NAME``, ``outputs/0..n``, ``layer_outputs/LAYER`` and, for layers too large to keep,
-    ``layer_stats/LAYER`` (mean, std, min, max, then the first elements; attribute ``shape``). A slash in a layer's name is
-    written "|".
+    Layout: ``inputs/NAME``, ``outputs/0..n``, ``layer_outputs/LAYER`` and, for layers too large
+    to keep, ``layer_stats/LAYER`` (mean, std, min, max, then the first elements; attribute
+    ``shape``). A slash in a layer's name is written "|".
 
     Raises:
         UnreadableFile: not such a file.

@@ -1,4 +1,7 @@
-"""What is said of an import: one object, printed by ``--json``, kept as ``report.json``, its schema a stable interface."""
+"""What is said of an import: one object, printed by --json and kept as report.json.
+
+Its schema is a stable interface.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Evidence = Literal["recorded", "keras", "keras-rewritten", "engines"]
 """Who says what the outputs should be, strongest first.
 
-recorded: outputs saved with the model. keras: real Keras ran the untouched file. keras-rewritten: real Keras ran the model
-as we rewrote it. engines: two engines of ours agree, which proves nothing of how we read the file.
+recorded: outputs saved with the model. keras: real Keras ran the untouched file. keras-rewritten:
+real Keras ran the model as we rewrote it. engines: two engines of ours agree, which proves
+nothing of how we read the file.
 """
 OUTSIDE: tuple[Evidence, ...] = ("recorded", "keras")
 """Evidence that makes a model *verified* rather than *consistent*."""
@@ -35,8 +39,8 @@ class Source(Strict):
 class Compared(Strict):
     """A value, and how far what we compute is from what it should be: the worse of our two engines.
 
-    ``max_abs`` is the largest error, ``scale`` the largest value to expect. ``max_abs`` is null where the two cannot be
-    subtracted: another shape, or a NaN on one side.
+    ``max_abs`` is the largest error, ``scale`` the largest value to expect. ``max_abs`` is null
+    where the two cannot be subtracted: another shape, or a NaN on one side.
     """
 
     name: str

@@ -22,8 +22,9 @@ IMAGE_SIZES = (SMALLEST_IMAGE, 96, 128, 160, 192, 224, 256, 299, 331, 512)
 
 
 def sample_inputs(graph: Graph) -> dict[str, Array]:
-    """Two rows of every input: floats uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed.
+    """Two rows of every input.
 
+    Floats are uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed.
     Open lengths are 16; open images the smallest size from 64 on that the network accepts.
 
     Raises:
@@ -88,7 +89,7 @@ def _open_sizes(graph: Graph) -> Mapping[str, int]:
     images = {
         n for t in graph.inputs.values() if t.rank > 3 for n in t.shape[1:] if isinstance(n, str)
     }
-    lengths = {name: OPEN_LENGTH for name in names - images - {"N"}}
+    lengths = dict.fromkeys(names - images - {"N"}, OPEN_LENGTH)
     trials: Sequence[int] = IMAGE_SIZES if images else (0,)
     problem = ""
     for size in trials:

@@ -54,11 +54,13 @@ def verdict(report: Report) -> str:
     if not report.agrees:
         bad = sum(not layer.ok for layer in (*report.layers, *report.outputs))
         return f"{report.model}: [bold red]differs[/] in {bad} of {size}"
-    seen = f"{size}, largest difference {report.largest:.1e} of a layer's scale, {report.seconds:.1f} s"
+    seen = f"{size}, largest difference {report.largest:.1e} of a layer's scale"
+    seen = f"{seen}, {report.seconds:.1f} s"
     if report.evidence in OUTSIDE and report.verified:
         who = {"recorded": "recorded outputs", "keras": "real Keras"}[report.evidence]
         return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
-    return f"{report.model}: [bold yellow]consistent[/], two engines agree: {seen}; no outputs from outside"
+    agree = "two engines agree, no outputs from outside"
+    return f"{report.model}: [bold yellow]consistent[/] ({agree}): {seen}"
 
 
 def _shape(layer: Compared) -> str:

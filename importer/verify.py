@@ -1,7 +1,8 @@
 """Proving an import: what two engines compute, layer by layer, against what the source computed.
 
-NumPy in float64 says whether the file was read right, onnxruntime in float32 whether what will be served computes the
-same. The two run one after the other, so that only one of them holds the network at a time.
+NumPy in float64 says whether the file was read right, onnxruntime in float32 whether what will be
+served computes the same. The two run one after the other, so that only one of them holds the
+network at a time.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Item(NamedTuple):
 class Verification:
     """Every layer and output of a network, held against what it should be.
 
-    Where the reference has a value, both engines are held against it; elsewhere, and without a reference, one engine
-    against the other.
+    Where the reference has a value, both engines are held against it; elsewhere, and without a
+    reference, one engine against the other.
     """
 
     def __init__(self, network: Network, reference: Reference | None, tolerance: float) -> None:
@@ -87,9 +88,9 @@ class Verification:
             for name in node.params.values():
                 counts.setdefault(node.layer, {})[name] = self._graph.parameters[name].size
         for name, layer in self._graph.layers.items():
-            compared = self._compared(Item(name), layer.value, layer.axes)
-            parameters = sum(counts.get(name, {}).values())
-            yield LayerReport(**{**compared, "class": layer.kind, "parameters": parameters})
+            facts = self._compared(Item(name), layer.value, layer.axes)
+            facts |= {"class": layer.kind, "parameters": sum(counts.get(name, {}).values())}
+            yield LayerReport(**facts)
 
     def outputs(self) -> Iterator[Compared]:
         """The report on each output."""
@@ -171,7 +172,7 @@ def _expected(network: Network, reference: Reference | None) -> dict[Item, Expec
 
 
 def _record(expected: Expected, value: Array) -> Recorded:
-    """What to keep: the expected elements where there are any, else our own, which agree with their statistics."""
+    """What to keep: the expected elements if there are any, else ours, which agree with theirs."""
     if isinstance(expected, Recorded):
         return Recorded.of(expected.values.reshape(expected.shape))
     return Recorded.of(value.astype(np.float32))
@@ -192,7 +193,7 @@ def _told(statistics: Statistics) -> ValueStatistics:
 
 
 def _sessions(model: Path) -> Any:
-    """A function (names, inputs) → their values, each by a session of its own that is gone afterwards."""
+    """A function (names, inputs) → values; each call has a session of its own."""
     try:
         import onnxruntime
     except ImportError:

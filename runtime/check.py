@@ -1,7 +1,7 @@
-"""Comparing what a network computes with what it should: the measure, the recorded values, the replay.
+"""Comparing what a network computes with what it should: the measure, the records, the replay.
 
-The importer proves a file with it, the server replays it before a model is ready, and training uses it before
-it publishes.
+The importer proves a file with it, the server replays it before a model is ready, and training uses
+it before it publishes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 TOLERANCE = 1e-4
-"""Largest difference of a layer, relative to its scale, that still counts as the same computation."""
+"""Largest difference of a layer, relative to its scale, that still counts as no difference."""
 
 SMALLEST_SCALE = 1e-6
 SAMPLE = 16_384
@@ -27,9 +27,9 @@ SAMPLE = 16_384
 class Difference:
     """How far ``actual`` is from ``expected``.
 
-    ``relative`` is the larger of max|error| / max|expected| and rms(error) / rms(expected), both denominators
-    at least 1e-6. It is infinite where shapes differ or where one side has a NaN or an infinity that the other
-    has not.
+    ``relative`` is the larger of max|error| / max|expected| and rms(error) / rms(expected), both
+    denominators at least 1e-6. It is infinite where shapes differ or where one side has a NaN or an
+    infinity that the other has not.
     """
 
     max_abs: float
@@ -57,12 +57,19 @@ def difference(actual: Array, expected: Array) -> Difference:
         return NO_AGREEMENT
     if not wanted.size:
         return Difference(0.0, SMALLEST_SCALE, 0.0)
-    error = np.abs(found - wanted)
-    scale = max(float(np.abs(wanted).max()), SMALLEST_SCALE)
-    rms = math.sqrt(float(np.mean(error**2))) / max(
-        math.sqrt(float(np.mean(wanted**2))), SMALLEST_SCALE
-    )
-    return Difference(float(error.max()), scale, max(float(error.max()) / scale, rms))
+    with np.errstate(over="ignore"):
+        error = np.abs(found - wanted)
+    scale, largest = max(float(np.abs(wanted).max()), SMALLEST_SCALE), float(error.max())
+    if not math.isfinite(largest):
+        return NO_AGREEMENT
+    # Both means are of numbers near one, so that no square leaves the range of floats.
+    above = _rms(error / largest) * largest if largest else 0.0
+    below = max(_rms(wanted / scale) * scale, SMALLEST_SCALE)
+    return Difference(largest, scale, max(largest / scale, above / below))
+
+
+def _rms(values: Array) -> float:
+    return math.sqrt(float(np.mean(np.square(values))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What is known of a value whose elements were not kept: its moments, its range and its first elements."""
+    """What is known of a value that was not kept: its moments, its range, its first elements."""
 
     shape: tuple[int, ...]
     mean: float
@@ -117,11 +124,11 @@ class Statistics:
         if actual.shape != self.shape:
             return NO_AGREEMENT
         found = Statistics.of(actual, self.first.size)
-        scale = max(abs(self.min), abs(self.max), SMALLEST_SCALE)
         moments = difference(found._moments(), self._moments())
         first = difference(found.first, self.first)
+        scale = max(moments.scale, first.scale)
         largest = max(moments.max_abs, first.max_abs)
-        return Difference(largest, scale, largest / scale)
+        return Difference(largest, scale, largest / scale if scale else math.inf)
 
     def _moments(self) -> Array:
         return np.array([self.mean, self.std, self.min, self.max])
@@ -134,8 +141,8 @@ Expected = Recorded | Statistics
 class Check:
     """A reference input and what came of it, by output and by layer, each in order of execution.
 
-    It travels with a model: whoever runs the model elsewhere can replay it. ``evidence`` says who computed the
-    expected values (see ``importer.reference``).
+    It travels with a model: whoever runs the model elsewhere can replay it. ``evidence`` says who
+    computed the expected values (see ``importer.reference``).
     """
 
     inputs: Mapping[str, Array]
@@ -149,7 +156,7 @@ class Check:
         return self._differing(self.outputs, outputs.__getitem__)
 
     def differing_layers(self, value: Callable[[str], Array]) -> Iterator[tuple[str, Difference]]:
-        """The layers that do not come out as recorded, first one first; ``value`` is asked layer by layer."""
+        """The layers that do not come out as recorded, in order; ``value`` is asked for each."""
         return self._differing(self.layers, value)
 
     def _differing(

@@ -1,7 +1,7 @@
 """What every command of Cortex has in common: its errors, its verbosity, its exit codes.
 
-0 done · 1 outputs disagree · 2 usage · 3 unreadable or unsupported · 130 interrupted. Results go to stdout,
-everything else to stderr.
+0 done · 1 outputs disagree · 2 usage · 3 unreadable or unsupported · 130 interrupted. Results go to
+stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ INTERRUPTED = 130
 def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click.Command]:
     """Makes a function the command ``name``, with the options ``-q``, ``-v`` and ``--debug``.
 
-    A ``CortexError`` becomes one line on stderr and its exit code; so does any other error, with exit code 3: a
-    traceback is shown only with ``--debug``.
+    A ``CortexError`` becomes one line on stderr and its exit code; so does any other error, with
+    exit code 3: a traceback is shown only with ``--debug``.
     """
 
     def decorate(function: Callable[..., None]) -> click.Command:

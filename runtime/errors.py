@@ -10,13 +10,16 @@
     ├── MissingExtra         3   an optional dependency that is not installed
     └── serving.errors.RequestError      carries the status codes of both protocols
 
-A message is one line: which thing, by the name its file or its user gives it – what is wrong – what was
-found – what to do.
+A message is one line: which thing, by the name its file or its user gives it – what is wrong – what
+was found – what to do.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class CortexError(Exception):
@@ -58,3 +61,10 @@ class MissingExtra(CortexError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an extra: pip install 'cortex-inference[{extra}]'")
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, as one line: where, and what."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -1,7 +1,8 @@
 """The ONNX form of a network, and models cut out of it that answer with any layer.
 
-Layers are not declared as outputs of ``model.onnx`` (that would stop fusions and cost a third of the speed).
-Its metadata says which value is which layer's, and ``select`` makes a model of only what leads there.
+Layers are not declared as outputs of ``model.onnx`` (that would stop fusions and cost a third of
+the speed). Its metadata says which value is which layer's, and ``select`` makes a model of only
+what leads there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from .errors import UnreadableFile
+from .errors import GraphError, UnreadableFile
 from .ir import Graph
 from .network import Network
 from .tape import Tape, Value, onnx_type, value_info
@@ -30,8 +31,8 @@ LAYERS = "cortex.layers"
 class ServedLayer:
     """Where a layer of the source file is found in the ONNX graph.
 
-    ``axes`` is the transposition from the value's layout to the one the source file has; empty: none.
-    ``shape`` is in the source's layout; a size that is open is a name.
+    ``axes`` is the transposition from the value's layout to the one the source file has; empty:
+    none. ``shape`` is in the source's layout; a size that is open is a name.
     """
 
     value: str
@@ -45,14 +46,20 @@ IR_VERSION = 10  # the one that came with opset 21
 
 
 def export(network: Network, stored: WeightsFile) -> ModelProto:
-    """The network as ONNX, its weights pointing into the file ``stored``, which lies beside the model.
+    """The network as ONNX; its weights point into the file ``stored``, which lies beside the model.
 
-    Parameters are stored as the network has them; where ONNX wants another order of axes there is a Transpose of the
-    weight, which onnxruntime folds when it loads.
+    Parameters are stored as the network has them; where ONNX wants another order of axes there is a
+    Transpose of the weight, which onnxruntime folds when it loads. Those that are no float32 are
+    cast likewise.
+
+    Raises:
+        GraphError: an output that has the name of an input.
     """
     graph, tape = network.graph, Tape()
-    values = _emit(graph, tape)
+    values = _emit(graph, tape, stored)
     for name, value in graph.outputs.items():
+        if name in graph.inputs:
+            raise GraphError(f"output {name!r}: an input has this name, which ONNX does not allow")
         source = tape.last(values[value])
         tape.nodes.append(helper.make_node("Identity", [source.name], [name], f"output {name}"))
     onnx_graph = helper.make_graph(
@@ -72,15 +79,19 @@ def export(network: Network, stored: WeightsFile) -> ModelProto:
     return model
 
 
-def _emit(graph: Graph, tape: Tape) -> Mapping[str, Value]:
+def _emit(graph: Graph, tape: Tape, stored: WeightsFile) -> Mapping[str, Value]:
     """Lets every operation emit its nodes; returns the ONNX value of each value of the graph."""
     values = {name: Value(name, tensor.rank) for name, tensor in graph.inputs.items()}
+
+    def parameter(name: str) -> Value:
+        value = Value(name, len(graph.parameters[name].shape))
+        if stored.stored[name].dtype == "float32":
+            return value
+        return tape.op("Cast", [value], to=TensorProto.FLOAT)
+
     for node in graph.nodes:
         tape.scope = node.name
-        params = {
-            local: Value(name, len(graph.parameters[name].shape))
-            for local, name in node.params.items()
-        }
+        params = {local: parameter(name) for local, name in node.params.items()}
         inputs = [values[name] if name else None for name in node.inputs]
         emitted = node.op.onnx(tape, params, *inputs)
         outputs = emitted if isinstance(emitted, tuple) else (emitted,)
@@ -121,14 +132,22 @@ def _layer_index(graph: Graph, values: Mapping[str, Value]) -> Mapping[str, Mapp
 
 
 def layers(model: ModelProto) -> Mapping[str, ServedLayer]:
-    """The layers a model can answer with, in order of execution; empty if it was not exported by Cortex."""
-    for entry in model.metadata_props:
-        if entry.key == LAYERS:
-            return {
-                name: ServedLayer(**{**at, "shape": tuple(at["shape"]), "axes": tuple(at["axes"])})
-                for name, at in json.loads(entry.value).items()
-            }
-    return {}
+    """The layers a model can answer with, in order of execution.
+
+    None if Cortex did not export it.
+
+    Raises:
+        UnreadableFile: the model's metadata is damaged.
+    """
+    text = next((entry.value for entry in model.metadata_props if entry.key == LAYERS), "{}")
+    try:
+        index: Mapping[str, Any] = json.loads(text)
+        return {
+            name: ServedLayer(at["value"], tuple(at["shape"]), at["dtype"], tuple(at["axes"]))
+            for name, at in index.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableFile(f"the model's index of its layers is damaged: {error!r}") from None
 
 
 def read(path: Path) -> ModelProto:
@@ -161,8 +180,9 @@ def select(model: ModelProto, names: Sequence[str]) -> ModelProto:
             outputs.append(declared[name])
             continue
         layer, served = known[name], f"layer:{name}"
-        kind, attributes = ("Transpose", {"perm": layer.axes}) if layer.axes else ("Identity", {})
-        nodes.append(helper.make_node(kind, [layer.value], [served], f"serve {name}", **attributes))
+        turn: dict[str, Any] = {"perm": layer.axes} if layer.axes else {}
+        kind = "Transpose" if turn else "Identity"
+        nodes.append(helper.make_node(kind, [layer.value], [served], f"serve {name}", **turn))
         outputs.append(helper.make_tensor_value_info(served, layer.dtype, layer.shape))
     nodes, needed = _leading_to({value.name for value in outputs}, nodes)
     pruned = helper.make_graph(

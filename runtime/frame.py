@@ -1,4 +1,4 @@
-"""What an operation is given when it is bound: its arrays, what is asked of it, and memory to work in."""
+"""What an operation is given when it is bound: arrays, what is asked of it, memory to work in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from .shard import ALONE, Shard
 
 Array = Any
 """A NumPy or a CuPy array."""
+
+
+Draw = Callable[[tuple[int, ...], int], Callable[[], Array]]
+"""From a shape and the number of its first row, a function that draws (see ``random``)."""
 
 
 class Scratch:
@@ -53,16 +57,17 @@ class Scratch:
 class Frame:
     """One node's view of a plan.
 
-    All arrays are C-contiguous. ``dx[i]`` is None where it is not needed; ``dy[i]`` is None where nobody
-    differentiates that output. ``dp`` lacks frozen parameters and state.
+    All arrays are C-contiguous. ``x[i]`` is None where an optional input is left out, ``dx[i]``
+    where it is not needed, ``dy[i]`` where nobody differentiates that output. ``dp`` lacks frozen
+    parameters and state.
     """
 
     xp: Any
     dtype: Any
-    x: tuple[Array | None, ...]
+    x: tuple[Array, ...]
     y: tuple[Array, ...]
-    dx: tuple[Array | None, ...]
-    dy: tuple[Array | None, ...]
+    dx: tuple[Array, ...]
+    dy: tuple[Array, ...]
     p: Mapping[str, Array]
     dp: Mapping[str, Array]
     training: bool
@@ -73,7 +78,7 @@ class Frame:
     """Something is differentiated through this node."""
     name: str
     scratch_memory: Scratch
-    draw: Callable[[tuple[int, ...]], Callable[[], Array]]
+    draw: Draw
     shard: Shard = ALONE
     rows: int = 1
     weight: float = 1.0
@@ -126,9 +131,10 @@ class Frame:
         )
         return every[self.shard.index], every
 
-    def random(self, shape: tuple[int, ...]) -> Callable[[], Array]:
-        """A function that draws float32 in [0, 1), shape ``shape``, first axis the rows of this shard.
+    def random(self, shape: tuple[int, ...], shared: bool = False) -> Callable[[], Array]:
+        """A function that draws float32 in [0, 1) of a shape whose first axis is this shard's rows.
 
-        The same numbers come for the same (seed, node, step, row), however the batch is cut into shards.
+        The same numbers come for the same (seed, node, step, row), however the batch is cut into
+        shards. ``shared``: the first axis is one that holds for every row.
         """
-        return self.draw(shape)
+        return self.draw(shape, 0 if shared else self.first_row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import GraphError
@@ -16,8 +16,8 @@ from .memory import FOREVER, Buffer
 class Flow:
     """Where the gradients of one node, or of one loss term, come from and go to.
 
-    ``adds`` are (to, from) pairs to be added after its backward pass; ``copies`` likewise, of a view whose gradient could
-    not share its source's memory.
+    ``adds`` are (to, from) pairs to be added after its backward pass; ``copies`` likewise, of a
+    view whose gradient could not share its source's memory.
     """
 
     dy: tuple[Buffer | None, ...] = ()
@@ -66,11 +66,11 @@ class Gradients:
             if value in self.of:
                 self.of[value].last = FOREVER
 
-    def buffers(self) -> set[Buffer]:
+    def buffers(self) -> Iterable[Buffer]:
         """Every buffer the backward pass needs."""
-        found = set(self.of.values())
+        found = dict.fromkeys(self.of.values())
         for flow in [*self.terms, *self.flows.values()]:
-            found.update(b for b in (*flow.dy, *flow.dx, *flow.dp.values()) if b)
+            found |= dict.fromkeys(b for b in (*flow.dy, *flow.dx, *flow.dp.values()) if b)
         return found
 
     def learns(self, node: Node) -> list[str]:
@@ -102,11 +102,14 @@ class Gradients:
         return Buffer(elements * self._itemsize, self._time, self._time)
 
     def _size(self, value: str) -> int:
-        return math.prod(int(n) for n in self._types[value].shape)
+        return math.prod(self._types[value].sizes)
 
     def _contribution(self, value: str, flow: Flow, memory: Buffer | None = None) -> Buffer:
-        """Where a contribution to the gradient of ``value`` is written: the first one in its place, a later one
-        beside it, to be added. ``memory`` is a buffer that may be written over."""
+        """Where a contribution to the gradient of ``value`` is written.
+
+        The first one in its place, a later one beside it, to be added. ``memory`` is a buffer that
+        may be written over.
+        """
         if value not in self.of:
             self.of[value] = memory or self._buffer(self._size(value))
             return self.of[value]
@@ -120,8 +123,10 @@ class Gradients:
         source = producer.get(term.on)
         flow = Flow()
         value = term.on
-        if source and source.op.kind in term.loss.fuses and term.on not in self._wrt:
-            flow.fused, value = True, source.inputs[0]
+        if source and term.on not in self._wrt:
+            flow.fused = term.loss.fuses(source.op, self._types[term.on])
+        if source and flow.fused:
+            value = source.inputs[0]
         flow.dx = (self._contribution(value, flow) if value in self.needed else None,)
         self._time += 1
         return flow
@@ -173,7 +178,7 @@ class Gradients:
         """The memory of dy[0], if dx[i] may be written over it."""
         if dy is None or i not in node.op.overwrites_dy or node.name in self._wrt:
             return None
-        return dy if self._size(node.inputs[i]) == self._size(node.name) else None
+        return dy if self._types[node.inputs[i]] == self._types[node.name] else None
 
     def _parameter(self, node: Node, local: str) -> Buffer | None:
         name = node.params[local]

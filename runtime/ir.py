@@ -1,15 +1,17 @@
-"""The graph of a network: small, frozen, checked when it is made. A ``Graph`` that exists is valid."""
+"""The graph of a network: small, frozen, checked when it is made; one that exists is valid."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from .errors import GraphError
+from .errors import GraphError, problem
 from .op import OPERATIONS, Operation
-from .tensor import Param, Tensor
+from .tensor import DTYPES, Param, Tensor
 
 Types = Mapping[str, Tensor]
 
@@ -18,8 +20,9 @@ Types = Mapping[str, Tensor]
 class Node:
     """One use of an operation.
 
-    Its first output carries its name, further ones ``name:1``, ``name:2``. An input "" is an optional one left
-    out. ``params`` maps the operation's names to those of the network, so nodes can share parameters.
+    Its first output carries its name, further ones ``name:1``, ``name:2``. An input "" is an
+    optional one left out. ``params`` maps the operation's names to those of the network, so nodes
+    can share parameters.
     """
 
     name: str
@@ -51,8 +54,9 @@ class Layer:
 class Graph:
     """Nodes in an order they can run in, from named inputs to named outputs.
 
-    ``outputs`` maps the name of each output to its value, ``layers`` that of each layer (and call) of the source file.
-    ``types`` and ``parameters`` are derived: every value's type and every parameter's shape.
+    ``outputs`` maps the name of each output to its value, ``layers`` that of each layer (and call)
+    of the source file. ``types`` and ``parameters`` are derived: every value's type and every
+    parameter's shape.
 
     Raises:
         GraphError: a name that is missing or used twice, or inputs that do not fit an operation.
@@ -77,6 +81,10 @@ class Graph:
         for what, name, value in places:
             if value not in types:
                 raise GraphError(f"{what} {name!r}: no value is called {value!r}")
+        for name, layer in self.layers.items():
+            rank = types[layer.value].rank
+            if layer.axes and sorted(layer.axes) != [*range(rank)]:
+                raise GraphError(f"layer {name!r}: axes {layer.axes} are no order of {rank} axes")
 
     def values(self, node: Node) -> tuple[str, ...]:
         """The names of the node's outputs."""
@@ -96,63 +104,88 @@ class Graph:
 
     def to_json(self) -> str:
         """The graph as JSON; ``from_json`` reads it."""
-        return json.dumps(
-            {
-                "inputs": {n: [list(t.shape), t.dtype] for n, t in self.inputs.items()},
-                "nodes": [_node_to_json(node) for node in self.nodes],
-                "outputs": dict(self.outputs),
-                "layers": {n: [at.value, at.kind, list(at.axes)] for n, at in self.layers.items()},
-            }
-        )
+        nodes = [
+            StoredNode(node.name, _stored(node.op), node.inputs, dict(node.params), node.layer)
+            for node in self.nodes
+        ]
+        stored = StoredGraph(dict(self.inputs), nodes, dict(self.outputs), dict(self.layers))
+        return json.dumps(asdict(stored))
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
         """Reads what ``to_json`` wrote.
 
         Raises:
-            GraphError: not such text, an unknown operation, attributes of the wrong type, or an invalid graph.
+            GraphError: not such text, an unknown operation, attributes of the wrong type, or an
+            invalid graph.
         """
-        try:
-            data = json.loads(text)
-            return cls(
-                {n: Tensor(tuple(shape), dtype) for n, (shape, dtype) in data["inputs"].items()},
-                tuple(_node_from_json(node) for node in data["nodes"]),
-                data["outputs"],
-                {n: Layer(v, kind, tuple(axes)) for n, (v, kind, axes) in data["layers"].items()},
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise GraphError(f"not the JSON of a graph: {type(error).__name__}: {error}") from None
+        stored: StoredGraph = _read(StoredGraph, "not the JSON of a graph", json=text)
+        nodes = (
+            Node(node.name, _operation(node), node.inputs, node.params, node.layer)
+            for node in stored.nodes
+        )
+        return cls(stored.inputs, tuple(nodes), stored.outputs, stored.layers)
 
 
-def _node_to_json(node: Node) -> dict[str, Any]:
-    attributes = {f.name: getattr(node.op, f.name) for f in fields(node.op)}  # pyright: ignore[reportArgumentType]
-    return {
-        "name": node.name,
-        "op": {"kind": node.op.kind, **attributes},
-        "inputs": list(node.inputs),
-        "params": dict(node.params),
-        "layer": node.layer,
-    }
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """The JSON form of a node."""
+
+    name: str
+    op: dict[str, Any]
+    inputs: tuple[str, ...]
+    params: dict[str, str]
+    layer: str
 
 
-def _node_from_json(data: Mapping[str, Any]) -> Node:
-    from pydantic import TypeAdapter  # slow to import, and only a stored graph needs it
+@dataclass(frozen=True, slots=True)
+class StoredGraph:
+    """The JSON form of a graph."""
 
+    inputs: dict[str, Tensor]
+    nodes: list[StoredNode]
+    outputs: dict[str, str]
+    layers: dict[str, Layer]
+
+
+def _stored(op: Operation) -> dict[str, Any]:
+    attributes = fields(op)  # pyright: ignore[reportArgumentType]
+    return {"kind": op.kind, **{field.name: getattr(op, field.name) for field in attributes}}
+
+
+def _operation(node: StoredNode) -> Operation:
     from . import ops as ops  # registers them
 
-    attributes = dict(data["op"])
-    kind = attributes.pop("kind")
+    kind = str(node.op.pop("kind", ""))
     if kind not in OPERATIONS:
-        raise GraphError(f"node {data['name']!r}: no operation is called {kind!r}")
-    op = TypeAdapter(OPERATIONS[kind]).validate_python(attributes)
-    return Node(data["name"], op, tuple(data["inputs"]), dict(data["params"]), data["layer"])
+        raise GraphError(f"node {node.name!r}: no operation is called {kind!r}")
+    return _read(OPERATIONS[kind], f"node {node.name!r} ({kind})", attributes=node.op)
+
+
+def _read(form: type, what: str, *, json: str | None = None, attributes: Any = None) -> Any:
+    from pydantic import ValidationError  # slow to import, and only a stored graph needs it
+
+    reader = _reader(form)
+    try:
+        if json is None:
+            return reader.validate_python(attributes)
+        return reader.validate_json(json)
+    except ValidationError as error:
+        raise GraphError(f"{what}: {problem(error)}") from None
+
+
+@functools.cache
+def _reader(form: type) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(form)
 
 
 def infer(graph: Graph, sizes: Mapping[str, int]) -> Types:
     """The type of every value, the open sizes named in ``sizes`` replaced by numbers.
 
-    A graph runs it with none, so that what it can say of open sizes is checked; a plan runs it with all of them,
-    which is the proof that a graph with open sizes lacks.
+    A graph runs it with none, so that what it can say of open sizes is checked; a plan runs it with
+    all of them, which is the proof that a graph with open sizes lacks.
 
     Raises:
         GraphError: a name used twice or before its time, or inputs that do not fit.
@@ -160,29 +193,50 @@ def infer(graph: Graph, sizes: Mapping[str, int]) -> Types:
     return _infer(graph, sizes)[0]
 
 
+def _check_input(name: str, tensor: Tensor) -> None:
+    if not name:
+        raise GraphError("an input has no name")
+    if not tensor.shape:
+        raise GraphError(f"input {name!r}: it has no batch axis")
+    for size in tensor.shape:
+        if not (size.isidentifier() if isinstance(size, str) else size > 0):
+            raise GraphError(f"input {name!r}: {size!r} is neither a size nor a name for one")
+    if tensor.dtype not in DTYPES:
+        raise GraphError(f"input {name!r}: dtype {tensor.dtype!r} is none of {', '.join(DTYPES)}")
+
+
 def _infer(graph: Graph, sizes: Mapping[str, int]) -> tuple[Types, Mapping[str, tuple[str, ...]]]:
-    types: dict[str, Tensor] = {
-        name: Tensor(tuple(sizes.get(n, n) if isinstance(n, str) else n for n in t.shape), t.dtype)
-        for name, t in graph.inputs.items()
-    }
+    types: dict[str, Tensor] = {}
+    for name, tensor in graph.inputs.items():
+        shape = (sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
+        types[name] = Tensor(tuple(shape), tensor.dtype)
+        _check_input(name, types[name])
     values: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:
         outputs = _outputs(node, types)
         values[node.name] = tuple(name for name, _ in outputs)
         for name, tensor in outputs:
-            if not name or name in types:
+            if not name:
+                raise GraphError(f"{node.title}: it has no name")
+            if name in types:
                 raise GraphError(f"{node.title}: the name {name!r} is used twice")
             types[name] = tensor
     return types, values
 
 
 def _outputs(node: Node, types: Types) -> list[tuple[str, Tensor]]:
+    inputs = input_types(node, types)
+    shapes = ", ".join(str(tensor and tensor.shape) for tensor in inputs)
     try:
-        inferred = node.op.infer(*input_types(node, types))
+        inferred = node.op.infer(*inputs)
     except (ValueError, TypeError, IndexError) as error:
-        shapes = ", ".join(str(t and t.shape) for t in _known(node, types))
         raise GraphError(f"{node.title}: {node.op.kind} of {shapes}: {error}") from None
     tensors = inferred if isinstance(inferred, tuple) else (inferred,)
+    for tensor in tensors:
+        if any(isinstance(n, int) and n < 1 for n in tensor.shape):
+            raise GraphError(
+                f"{node.title}: {node.op.kind} of {shapes}: nothing is left: {tensor.shape}"
+            )
     return [(f"{node.name}:{i}" if i else node.name, tensor) for i, tensor in enumerate(tensors)]
 
 
@@ -190,16 +244,26 @@ def input_types(node: Node, types: Types) -> Sequence[Tensor | None]:
     """The types of the node's inputs; None for one left out.
 
     Raises:
-        GraphError: an input no earlier node computes.
+        GraphError: an input that no earlier node computes, that may not be left out, or that is
+            no float where one is needed.
     """
-    for name in node.inputs:
+    for i, name in enumerate(node.inputs):
         if name and name not in types:
             raise GraphError(f"{node.title}: its input {name!r} is not computed before it")
-    return _known(node, types)
+        if not name and not _may_be_left_out(type(node.op), i):
+            raise GraphError(f"{node.title}: its input {i} may not be left out")
+        if name and not node.op.any_dtype and types[name].dtype != "float":
+            raise GraphError(
+                f"{node.title}: its input {name!r} is {types[name].dtype}, "
+                f"but {node.op.kind} computes floats"
+            )
+    return [types[name] if name else None for name in node.inputs]
 
 
-def _known(node: Node, types: Types) -> Sequence[Tensor | None]:
-    return [types.get(name) for name in node.inputs]
+@functools.cache
+def _may_be_left_out(op: type[Operation], i: int) -> bool:
+    parameters = [*inspect.signature(op.infer).parameters.values()][1:]
+    return i < len(parameters) and parameters[i].default is None
 
 
 def node_parameters(node: Node, types: Types) -> Mapping[str, Param]:
@@ -229,9 +293,13 @@ def _parameters(nodes: Iterable[Node], types: Types) -> Mapping[str, Param]:
             )
         for local, param in params.items():
             name = node.params[local]
-            if parameters.setdefault(name, param).shape != param.shape:
+            if parameters.setdefault(name, param) != param:
                 raise GraphError(
-                    f"{node.title}: its {local} has shape {param.shape}, "
-                    f"but {name!r} is shared and has {parameters[name].shape}"
+                    f"{node.title}: its {local} is {_described(param)}, "
+                    f"but {name!r} is shared and is {_described(parameters[name])}"
                 )
     return parameters
+
+
+def _described(param: Param) -> str:
+    return f"{'trained' if param.trainable else 'state'} of shape {param.shape}"

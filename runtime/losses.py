@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .frame import Frame
-from .op import Steps
+from .op import Operation, Steps
+from .ops import Softmax
 from .tensor import Tensor
 
 
 class Loss:
     """A mean over the rows of a batch.
 
-    ``bind`` finds the value and the target in ``at.x``, adds up the loss of this shard's rows in ``at.y[0]`` (one
-    element) and writes ``at.dx[0]``; ``at.weight`` is what one row counts: the term's weight over the rows of all shards.
+    ``bind`` finds the value and the target in ``at.x``, adds up the loss of this shard's rows in
+    ``at.y[0]`` (one element) and writes ``at.dx[0]``; ``at.weight`` is what one row counts: the
+    term's weight over the rows of all shards.
     """
-
-    fuses: ClassVar[tuple[str, ...]] = ()
-    """Operations on whose output this loss gives the gradient of their *input* (``at.fused`` says so)."""
 
     def target(self, on: Tensor) -> Tensor:
         """The type of the target for a value of type ``on``."""
         return on
+
+    def fuses(self, op: Operation, on: Tensor) -> bool:
+        """Whether, on the output of ``op``, the loss can give the gradient of ``op``'s *input*.
+
+        ``on`` is that output's type; ``at.fused`` says that it is to.
+        """
+        return False
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         """(forward, backward), as an operation's."""
@@ -41,17 +46,18 @@ class Term:
 
 @dataclass(frozen=True)
 class Inner(Loss):
-    """<value, target>: its gradient is the target itself, so it starts any vector-Jacobian product."""
+    """<value, target>, whose gradient is the target: it starts any vector-Jacobian product."""
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, weight, (dx,) = at.xp, at.weight, at.dx
         value, target = at.x
-        loss, products = at.y[0], at.scratch(value.shape)
+        total = at.y[0].reshape(())
+        products = at.scratch(value.shape)
 
         def forward() -> None:
             xp.multiply(value, target, out=products)
-            xp.add.reduce(products, axis=None, out=loss[0:1].reshape(()))
-            xp.multiply(loss, weight, out=loss)
+            xp.add.reduce(products, axis=None, out=total)
+            xp.multiply(total, weight, out=total)
 
         def backward() -> None:
             xp.multiply(target, weight, out=dx)
@@ -66,31 +72,32 @@ class MeanSquaredError(Loss):
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, (dx,) = at.xp, at.dx
         value, target = at.x
-        loss, error = at.y[0], at.keep(value.shape)
-        total = loss.reshape(())
-        each = at.weight * value.shape[0] / value.size
-        squares = at.scratch(value.shape)
+        total, error = at.y[0].reshape(()), at.keep(value.shape)
+        mean = at.weight * value.shape[0] / value.size
+        each, twice = at.hold((), fill=mean), at.hold((), fill=2 * mean)
+        flat = error.reshape(-1)
 
         def forward() -> None:
             xp.subtract(value, target, out=error)
-            xp.multiply(error, error, out=squares)
-            xp.add.reduce(squares, axis=None, out=total)
+            xp.dot(flat, flat, out=total)
             xp.multiply(total, each, out=total)
 
         def backward() -> None:
-            xp.multiply(error, 2 * each, out=dx)
+            xp.multiply(error, twice, out=dx)
 
         return forward, backward if dx is not None else None
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """The mean over rows of -sum(target * log(value)) over the last axis, of probabilities and one-hot targets.
+    """The mean over rows of -sum(target * log(value)), of probabilities and one-hot targets.
 
-    On a softmax its gradient is that of the logits: value * sum(target) - target.
+    On a softmax over the last axis its gradient is that of the logits:
+    value * sum(target) - target.
     """
 
-    fuses = ("softmax",)
+    def fuses(self, op: Operation, on: Tensor) -> bool:
+        return isinstance(op, Softmax) and op.axis % on.rank == on.rank - 1
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, weight, (dx,) = at.xp, at.weight, at.dx

@@ -28,8 +28,8 @@ class Buffer:
 def place(buffers: Iterable[Buffer]) -> int:
     """Gives each buffer its offset and returns the size of the whole, in bytes.
 
-    Largest first, each at the lowest offset that is free for its life: the greedy order that TensorFlow Lite's
-    planner uses (Pisarchyk and Lee, 2020).
+    Largest first, each at the lowest offset that is free for its life: the greedy order that
+    TensorFlow Lite's planner uses (Pisarchyk and Lee, 2020).
     """
     placed: list[Buffer] = []
     end = 0

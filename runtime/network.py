@@ -57,17 +57,24 @@ class Network:
         outputs: Sequence[str] | None = None,
         dtype: Any = None,
     ) -> dict[str, Array]:
-        """Computes the outputs, or whatever ``outputs`` names: outputs, layers of the source file, or values.
+        """Computes the outputs, or whatever ``outputs`` names: outputs, layers, or values.
 
-        A layer comes in the layout its source file has. Floats are computed in ``dtype``, float32 unless given.
+        A layer comes in the layout its source file has. Floats are computed in ``dtype``, float32
+        unless given.
 
         Raises:
-            UsageError: an input that is missing, unknown or of the wrong shape, or an unknown output.
+            UsageError: an input that is missing, unknown, of the wrong shape or of the wrong kind,
+            an unknown output, or a dtype that is none of floats.
         """
         arrays = {name: np.asarray(array) for name, array in inputs.items()}
         sizes = sizes_of(self.graph.inputs, arrays)
+        for name, tensor in self.graph.inputs.items():
+            _check_kind(name, arrays[name], tensor.dtype)
         wanted = {name: self._source(name) for name in outputs or self.graph.outputs}
-        key = (tuple(sorted(sizes.items())), tuple(wanted), np.dtype(dtype or np.float32))
+        floats = np.dtype(dtype or np.float32)
+        if floats.kind != "f":
+            raise UsageError(f"dtype {floats}: use a type of floats")
+        key = (tuple(sorted(sizes.items())), tuple(wanted), floats)
         with self._turn:  # a plan's memory is its own: one run at a time
             if key not in self._runners:
                 self._runners[key] = Runner(self, wanted, sizes, key[-1])
@@ -91,7 +98,10 @@ class Network:
         file = weights.WeightsFile.open(path)
         if GRAPH not in file.metadata:
             raise UnreadableFile(f"{path}: its header holds no graph; it was not written by Cortex")
-        return cls(Graph.from_json(file.metadata[GRAPH]), file.arrays())
+        try:
+            return cls(Graph.from_json(file.metadata[GRAPH]), file.arrays())
+        except GraphError as error:
+            raise UnreadableFile(f"{path}: {error}") from None
 
     def _source(self, name: str) -> Layer:
         if name in self.graph.outputs:
@@ -123,7 +133,20 @@ def sizes_of(declared: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> dic
         )
         if not fits:
             raise UsageError(f"input {name!r}: its shape is {shape}, expected {tensor.shape}")
+        if 0 in shape:
+            raise UsageError(f"input {name!r}: its shape is {shape}: it holds nothing")
     return sizes
+
+
+def _check_kind(name: str, array: Array, dtype: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"input {name!r}: its elements are {array.dtype}, expected numbers")
+    if dtype in ("float", array.dtype.name):
+        return
+    with np.errstate(invalid="ignore"):
+        kept = array.astype(dtype) == array
+    if not kept.all():
+        raise UsageError(f"input {name!r}: not all of its elements are of type {dtype}")
 
 
 class Runner:
@@ -136,7 +159,7 @@ class Runner:
         graph = network.graph.leading_to(values, {value: value for value in values})
         self._wanted, self._inputs = wanted, list(graph.inputs)
         read = Weights(graph, network.parameters, dtype)
-        apart = all(graph.types[name].shape[:1] == (BATCH,) for name in [*graph.inputs, *values])
+        apart = all(tensor.shape[:1] == (BATCH,) for tensor in graph.types.values())
         most = (os.cpu_count() or 1) if apart and worth_sharing(graph, sizes) else 1
         parts = split(sizes[BATCH] if apart else 1, most)
         self._team = Team.of(len(parts)) if len(parts) > 1 else None
@@ -149,7 +172,7 @@ class Runner:
         )
         types = infer(graph, sizes)
         self._results = {
-            value: (types[value].shape, self._plans[0].v[value].dtype) for value in values
+            value: (types[value].sizes, self._plans[0].v[value].dtype) for value in values
         }
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""What an operation is: one declaration from which shapes, both passes, ONNX, JSON and the tests follow.
+"""What an operation is: one declaration, from which both passes, ONNX, JSON and the tests follow.
 
     @operation("relu", overwrites=(0,), overwrites_dy=(0,))
     class Relu(Operation): ...
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Step = Callable[[], object]
 """A piece of work over arrays that exist: no arguments, no result that matters, no fresh array."""
 Steps = Step | tuple[Step | None, ...] | None
-"""What a pass of an operation is made of; a tuple is cut where shards meet: (local, at.meet, finish)."""
+"""A pass of an operation; a tuple is cut where shards meet: (local, at.meet, finish)."""
 Example = tuple["Operation", Sequence[Tensor | None]]
 
 
@@ -31,13 +31,15 @@ class Operation:
     kind: ClassVar[str] = ""
     """The name the operation is registered, stored and exported under."""
     view: ClassVar[bool] = False
-    """The output is the input in another shape: the plan lets them share memory and binds nothing."""
+    """The output is the input in another shape: the two share memory, and nothing is bound."""
     inert: ClassVar[bool] = False
     """The output is the input except while training (dropout)."""
     overwrites: ClassVar[tuple[int, ...]] = ()
-    """Inputs whose memory the output may take where nothing is differentiated and the input is not needed again."""
+    """Inputs whose memory the output may take, where nothing else needs them any more."""
     overwrites_dy: ClassVar[tuple[int, ...]] = ()
     """Inputs i whose dx[i] may be written over dy[0]."""
+    any_dtype: ClassVar[bool] = False
+    """The inputs may be of any dtype; else they must be floats."""
 
     # What pydantic is told when attributes come from a file: a name it does not know is an error.
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -55,19 +57,22 @@ class Operation:
         raise NotImplementedError
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        """(forward, backward) over the arrays of ``at``; backward is None where ``at.grads`` is false.
+        """The passes, (forward, backward), over the arrays of ``at``.
 
-        Backward writes (never adds to) every ``dx`` and ``dp`` that is there.
+        Backward writes (never adds to) every ``dx`` and ``dp`` that is there; it is None where
+        ``at.grads`` is false.
         """
         raise NotImplementedError
 
-    def onnx(self, tape: Tape, p: Mapping[str, Value], *x: Any) -> Value | tuple[Value, ...]:
+    def onnx(
+        self, tape: Tape, p: Mapping[str, Value], *x: Any, **k: Any
+    ) -> Value | tuple[Value, ...]:
         """Emits the operation; returns the value of each output."""
         raise NotImplementedError
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        """Operations with the types of their inputs, enough to try every branch: the test suite runs them all."""
+        """Operations with the types of their inputs, enough to try every branch in the tests."""
         raise NotImplementedError
 
 

@@ -17,10 +17,11 @@ Allocate = Callable[[tuple[int, ...], Any], Array]
 
 
 class Parameters:
-    """Every parameter of a graph in one flat vector, trainable ones first, with a view of it per name.
+    """Every parameter of a graph in one flat vector, trainable ones first, with a view per name.
 
-    All plans of one dtype and device share it. Gradients and the state of an optimiser are vectors of the same
-    layout: ``views`` names their parts. Frozen parameters keep their place, so unfreezing moves nothing.
+    All plans of one dtype and device share it. Gradients and the state of an optimiser are vectors
+    of the same layout: ``views`` names their parts. Frozen parameters keep their place, so
+    unfreezing moves nothing.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Parameters:
             self.of[name][...] = xp.asarray(matching(name, spec, arrays))
 
     def views(self, vector: Array) -> Mapping[str, Array]:
-        """The parts of a vector of the same layout; one of length ``trainable`` has the trainable ones only."""
+        """The parts of a vector of the same layout; one of length ``trainable`` has no state."""
         views: dict[str, Array] = {}
         offset = 0
         for name, spec in self.specs.items():
@@ -61,8 +62,8 @@ class Parameters:
 class Weights:
     """Parameters to run with but not to train: arrays as they are, mapped from a file or not.
 
-    Those of another dtype than the plan's are cast node by node, as the plan runs, into memory that the nodes share:
-    a float64 check of a large network never holds it all in float64.
+    Those of another dtype than the plan's are cast node by node, as the plan runs, into memory that
+    the nodes share: a float64 check of a large network never holds it all in float64.
     """
 
     def __init__(

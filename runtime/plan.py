@@ -12,7 +12,7 @@ import numpy as np
 from .errors import GraphError
 from .frame import Array, Frame, Scratch
 from .gradients import Flow, Gradients
-from .ir import Graph, Node, infer, node_parameters
+from .ir import Graph, Node, Types, infer, node_parameters
 from .losses import Term
 from .memory import Arena, Buffer
 from .op import Step, Steps
@@ -37,7 +37,7 @@ class Plan:
         terms: the losses; their targets become inputs of the plan.
         wrt: values, besides the parameters, whose gradients are wanted.
         keep: values to keep beside the graph's outputs; ``ALL`` keeps every one.
-        frozen: names of nodes that do not learn.
+        frozen: names of nodes that do not learn; with ``Weights`` none does.
         grad: the gradient vector, laid out as ``parameters``; a fresh one if None.
         shard: which part of the batch this plan has.
         xp: numpy or cupy.
@@ -45,7 +45,7 @@ class Plan:
 
     Attributes:
         v: every input, output, target and kept value by name, as the array it is always in.
-        g: the gradients of the values in ``wrt``.
+        g: the gradients of the values in ``wrt``; zero where no loss depends on one.
         losses: one element a term, of this shard's rows.
         forward, backward: the steps.
         step: the number of this step, which random numbers depend on.
@@ -71,25 +71,28 @@ class Plan:
         seed: int = 0,
     ) -> None:
         self.graph, self.parameters, self.xp = graph, parameters, xp
-        self.dtype = parameters.dtype
-        self.training, self.frozen, self.shard = training, frozenset(frozen), shard
+        self.dtype, self.training, self.shard = parameters.dtype, training, shard
         self.terms, self.step, self._seed = tuple(terms), 0, seed
-        types = infer(graph, sizes)
-        self.types = {**types, **_targets(types, self.terms)}
+        nodes = {node.name for node in graph.nodes}
+        self.frozen = frozenset(frozen if isinstance(parameters, Parameters) else nodes)
+        self.types = _with_targets(infer(graph, sizes), graph, self.terms)
         _prove(graph, self.types)
-        unlearning = graph.nodes if isinstance(parameters, Weights) else ()
+        kept = self.types if keep is ALL else {*graph.outputs.values(), *keep}
+        for what, names, known in (
+            ("value", [*kept, *wrt], self.types),
+            ("node", self.frozen, nodes),
+        ):
+            if unknown := [name for name in names if name not in known]:
+                raise GraphError(f"no {what} is called {unknown[0]!r}")
         self._grads = Gradients(
             graph,
             self.types,
             self.dtype.itemsize,
             self.terms,
             wrt,
-            {*frozen, *(node.name for node in unlearning)},
+            self.frozen,
             self._is_view,
         )
-        kept = self.types if keep is ALL else {*graph.outputs.values(), *keep}
-        if unknown := [name for name in kept if name not in self.types]:
-            raise GraphError(f"no value is called {unknown[0]!r}")
         reuse = keep is not ALL and not self.terms
         self._arrays = allocate(graph, self.types, self.dtype, kept, reuse, self._is_view, xp)
         self._gradients = Arena(xp, self._grads.buffers())
@@ -105,11 +108,7 @@ class Plan:
         self._bind()
         public = {*graph.inputs, *(term.target for term in self.terms), *kept}
         self.v = {name: self._arrays[name] for name in public}
-        self.g = {
-            name: self._gradients.array(self._grads.of[name], self._shape(name), self.dtype)
-            for name in wrt
-            if name in self._grads.of
-        }
+        self.g = {name: self._gradient_of(name) for name in wrt}
 
     def run(self) -> None:
         """Forward, then backward if there is one."""
@@ -119,7 +118,10 @@ class Plan:
             step()
 
     def walk(self) -> Iterator[tuple[str, Array]]:
-        """Forward, node by node: each input and value as it comes to be, which is when to look at one that is not kept."""
+        """Forward, node by node: each input and value as it comes to be.
+
+        That is when to look at one that is not kept.
+        """
         yield from ((name, self._arrays[name]) for name in self.graph.inputs)
         for node, steps in zip(self.graph.nodes, self._turns, strict=False):
             for step in steps:
@@ -173,16 +175,15 @@ class Plan:
                 for local, buffer in flow.dp.items()
             },
         )
-        first = [fetch] if fetch else []
-        forward, backward = node.op.bind(frame)
-        adds = [
-            partial(self.xp.add, into, frame.dp[local], into)
-            for local, buffer in flow.dp.items()
-            if buffer and (into := self._dp[node.params[local]]) is not None
-        ]
-        if not backward:
-            return [*first, *_flat(forward)], []
-        return [*first, *_flat(forward)], [*first, *_flat(backward), *adds, *self._after(flow)]
+        forward, backward = (_flat(steps) for steps in node.op.bind(frame))
+        for local, buffer in flow.dp.items():
+            if buffer:
+                into = self._dp[node.params[local]]
+                backward.append(partial(self.xp.add, into, frame.dp[local], into))
+        backward += self._after(flow)
+        if fetch:
+            return [fetch, *forward], [fetch, *backward] if backward else []
+        return forward, backward
 
     def _bind_term(self, index: int, term: Term) -> tuple[list[Step], list[Step]]:
         flow = self._grads.terms[index]
@@ -200,19 +201,19 @@ class Plan:
         return _flat(forward), [*_flat(backward), *self._after(flow)]
 
     def _frame(self, index: int, name: str, flow: Flow, **arrays: Any) -> Frame:
-        rows = int(next(iter(self.types.values())).shape[0])
+        given: dict[str, Any] = {"dy": (), "p": {}, "dp": {}, **arrays}
         return Frame(
+            **given,
             xp=self.xp,
             dtype=self.dtype,
-            **{"dy": (), "p": {}, "dp": {}, **arrays},
             training=self.training,
             frozen=name in self.frozen,
             grads=bool(flow.dp) or any(flow.dx),
             name=name,
             scratch_memory=self._scratch,
-            draw=uniform(self._seed, index, self.shard.first_row, lambda: self.step, self.xp),
+            draw=uniform(self._seed, index, lambda: self.step, self.xp),
             shard=self.shard,
-            rows=rows,
+            rows=next(iter(self.types.values())).sizes[0],
         )
 
     def _gradient_arrays(
@@ -220,12 +221,14 @@ class Plan:
     ) -> tuple[Array | None, ...]:
         padded = [*buffers, *[None] * (len(values) - len(buffers))]
         return tuple(
-            buffer and self._gradients.array(buffer, self._shape(value), self.dtype)
+            buffer and self._gradients.array(buffer, self.types[value].sizes, self.dtype)
             for value, buffer in zip(values, padded, strict=True)
         )
 
-    def _shape(self, value: str) -> tuple[int, ...]:
-        return tuple(int(n) for n in self.types[value].shape)
+    def _gradient_of(self, value: str) -> Array:
+        if value in self._grads.of:
+            return self._gradient_arrays([value], [self._grads.of[value]])[0]
+        return self.xp.zeros(self.types[value].sizes, self.dtype)
 
     def _parameter_gradient(self, name: str, beside: Buffer | None) -> Array:
         if beside is None:
@@ -243,11 +246,21 @@ class Plan:
         return [*copies, *adds]
 
 
-def _targets(types: Mapping[str, Tensor], terms: Sequence[Term]) -> Mapping[str, Tensor]:
+def _with_targets(types: Types, graph: Graph, terms: Sequence[Term]) -> Types:
+    """The types of all values and of the targets, which may be inputs of the graph, too."""
+    found = dict(types)
     for term in terms:
         if term.on not in types:
             raise GraphError(f"a loss is on {term.on!r}, but no value is called that")
-    return {term.target: term.loss.target(types[term.on]) for term in terms}
+        target = term.loss.target(types[term.on])
+        if term.target in types and term.target not in graph.inputs:
+            raise GraphError(f"the target {term.target!r} is a value that the graph computes")
+        if found.setdefault(term.target, target) != target:
+            raise GraphError(
+                f"the target {term.target!r} has the shape {found[term.target].shape}, "
+                f"but the loss on {term.on!r} needs {target.shape}"
+            )
+    return found
 
 
 def _prove(graph: Graph, types: Mapping[str, Tensor]) -> None:

@@ -11,21 +11,20 @@ LANES = 8  # float32 numbers that one turn of Philox 4x64's counter gives
 
 
 def uniform(
-    seed: int, node: int, first_row: int, step: Callable[[], int], xp: Any = np
-) -> Callable[[tuple[int, ...]], Callable[[], Any]]:
-    """For a shape whose first axis is rows: a function that draws float32 in [0, 1) of that shape.
+    seed: int, node: int, step: Callable[[], int], xp: Any = np
+) -> Callable[[tuple[int, ...], int], Callable[[], Any]]:
+    """From a shape, and the number of its first row: a function that draws float32 in [0, 1).
 
-    The numbers are those of Philox 4x64 with key (seed, node) and counter (row, step): (seed, step) is all the state there is
-    to save. Each row starts at a counter of its own.
+    The numbers are those of Philox 4x64 with key (seed, node) and counter (row, step): (seed, step)
+    is all the state there is to save. Each row starts at a counter of its own.
     """
 
-    def shaped(shape: tuple[int, ...]) -> Callable[[], Any]:
+    def shaped(shape: tuple[int, ...], first_row: int) -> Callable[[], Any]:
         rows, width = shape[0], int(np.prod(shape[1:], dtype=np.int64))
         turns = -(-width // LANES)
         drawn = np.empty((rows, turns * LANES), np.float32)
         part = drawn[:, :width].reshape(shape)
-        on_host = isinstance(xp.empty(0), np.ndarray)
-        used = part if on_host else xp.empty(shape, "float32")
+        on_device: Any = None if isinstance(xp.empty(0), np.ndarray) else xp.empty(shape, "float32")
         philox = np.random.Philox(key=np.array([seed, node], np.uint64))
         generator = np.random.Generator(philox)
         state: Any = philox.state
@@ -36,9 +35,10 @@ def uniform(
             state["buffer_pos"], state["has_uint32"] = 4, 0
             philox.state = state
             generator.random(dtype=np.float32, out=drawn)
-            if not on_host:
-                used.set(part)
-            return used
+            if on_device is None:
+                return part
+            on_device.set(part)
+            return on_device
 
         return draw
 

@@ -6,7 +6,8 @@
     ROOT/NAME/VERSION/check.safetensors    a reference input and the outputs to expect (Check)
     ROOT/NAME/VERSION/report.json          how the model was proved when it was imported
 
-A version is written beside its place, flushed to the disk and renamed: a reader sees all of it or none of it.
+A version is written beside its place, flushed to the disk and renamed: a reader sees all of it or
+none of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .check import Array, Check, Recorded
-from .errors import RepositoryError, UnreadableFile, UsageError
+from .errors import RepositoryError, UnreadableFile, UsageError, problem
 
 MODEL, WEIGHTS, CHECK, REPORT, CONFIG = (
     "model.onnx",
@@ -85,9 +86,7 @@ class ModelVersion:
         try:
             return ModelConfig.model_validate_json(file.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise RepositoryError(f"{file}: {where}: {first['msg']}") from None
+            raise RepositoryError(f"{file}: {problem(error)}") from None
 
     def check(self) -> Check | None:
         """The recorded outputs that came with the model; None if none did.
@@ -127,8 +126,8 @@ def versions(root: Path) -> list[ModelVersion]:
 def install(root: Path, name: str, version: int | None = None) -> Iterator[ModelVersion]:
     """Yields the version to be, in an empty folder beside its place; when the block ends well, it is moved there.
 
-    ``version`` None takes the next number. One installation at a time has the repository; others wait. What an
-    installation that was killed left behind is removed by the next one.
+    ``version`` None takes the next number. One installation at a time has the repository; others
+    wait. What an installation that was killed left behind is removed by the next one.
 
     Raises:
         UsageError: a name or a version that cannot be a folder of a repository.

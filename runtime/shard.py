@@ -34,7 +34,7 @@ ALONE = Shard()
 
 
 def split(rows: int, most: int, meet: Step | None = None) -> list[tuple[Shard, int]]:
-    """Cuts ``rows`` into at most ``most`` shards of nearly equal size: (shard, its number of rows)."""
+    """Cuts ``rows`` into at most ``most`` nearly equal shards: (shard, its number of rows)."""
     count = max(1, min(rows, most))
     slots: dict[str, Any] = {}
     edges = [rows * i // count for i in range(count + 1)]

@@ -29,9 +29,9 @@ class Value:
 class Tape:
     """Gathers nodes and constants.
 
-    A spatial operation asks for its input channels first; the transposition is emitted once a value, and only if it is
-    needed. Element-wise operations keep the layout they meet, so transpositions stay at the borders of a
-    convolutional part.
+    A spatial operation asks for its input channels first; the transposition is emitted once a
+    value, and only if it is needed. Element-wise operations keep the layout they meet, so
+    transpositions stay at the borders of a convolutional part.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,8 @@ class Tape:
     ) -> Any:
         """Emits a node; returns its output, or a tuple of them if ``outputs`` > 1.
 
-        Layout and rank are those of the first input unless given. Attributes that are None are left out.
+        Layout and rank are those of the first input unless given. Attributes that are None are left
+        out.
         """
         first = next(value for value in inputs if value is not None)
         layout, rank = layout or first.layout, first.rank if rank is None else rank
@@ -102,7 +103,10 @@ class Tape:
         return 1 if axis == value.rank - 1 else axis + 1
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
-        """A constant; equal ones are one. Python floats become float32, integers int64, unless ``dtype`` is given."""
+        """A constant; equal ones are one.
+
+        Floats become float32, integers int64, unless ``dtype`` is given.
+        """
         given = np.asarray(array, dtype)
         if dtype is None:
             given = given.astype(np.float32 if given.dtype.kind == "f" else np.int64)

@@ -16,7 +16,10 @@ SHARED_WORK = 5_000_000
 
 
 def worth_sharing(graph: Graph, sizes: Mapping[str, int]) -> bool:
-    """Whether a step is long enough to cut into shards: a rule on sizes, so that the same network gives the same bits."""
+    """Whether a step is long enough to cut into shards.
+
+    A rule on sizes, so that the same network gives the same bits.
+    """
     types = infer(graph, sizes)
     work = 0
     for node in graph.nodes:
@@ -34,8 +37,8 @@ def _blas() -> ThreadpoolController:
 class Team:
     """``count`` threads, the caller's among them, started once.
 
-    NumPy lets go of the interpreter while it computes, so threads over single-threaded BLAS share a machine's cores; and unlike
-    BLAS's own threads they do not spin when the machine is busy.
+    NumPy lets go of the interpreter while it computes, so threads over single-threaded BLAS share a
+    machine's cores; and unlike BLAS's own threads they do not spin when the machine is busy.
     """
 
     def __init__(self, count: int) -> None:
@@ -57,7 +60,7 @@ class Team:
         return Team(count)
 
     def meet(self) -> None:
-        """Waits until every thread of the team is here; the marker in a plan's steps where shards exchange."""
+        """Waits until all threads are here: the marker in a plan's steps where shards exchange."""
         self._barrier.wait()
 
     def run(self, work: Callable[[int], None]) -> None:
@@ -77,7 +80,8 @@ class Team:
             errors, self._errors = self._errors, []
             if errors:
                 self._barrier.reset()
-                # Those that were waiting for the one that failed have a broken barrier to report, which says nothing.
+                # Those that were waiting for the one that failed have a broken barrier to report,
+                # which says nothing.
                 raise next(
                     (e for e in errors if not isinstance(e, threading.BrokenBarrierError)),
                     errors[0],

@@ -1,23 +1,26 @@
 """What is known of a value before it is computed: shape and dtype, with names where a size is open.
 
-A size that depends on an open one is written in a normal form, ``times*ceil((name-minus)/stride)+plus``, so that two
-ways through a network that give the same size give the same text: ``ceil(H/2)`` is what any "same" window of
-stride 2 makes of ``H``, whatever its kernel.
+A size that depends on open ones is written in a normal form, so that two ways through a network
+that give the same size give the same text: ``ceil(H/2)`` is what any "same" window of stride 2
+makes of ``H``, whatever its kernel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Size = int | str
 """A number, or a name for one that is open ("N" is the batch)."""
 
+DTYPES = ("float", "int32", "int64", "bool")
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Shape and dtype of a value. The dtype "float" is the plan's own; "int32", "int64" and "bool" are themselves."""
+    """Shape and dtype of a value; "float" is the plan's own dtype, the others are themselves."""
 
     shape: tuple[Size, ...]
     dtype: str = "float"
@@ -27,10 +30,15 @@ class Tensor:
         """Number of axes."""
         return len(self.shape)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, of which no size is open."""
+        return tuple(int(n) for n in self.shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """Shape of a parameter. One that is not trainable is state its operation updates itself (moving averages)."""
+    """Shape of a parameter; one that is not trainable is state, which its operation updates."""
 
     shape: tuple[int, ...]
     trainable: bool = True
@@ -41,93 +49,119 @@ class Param:
         return math.prod(self.shape)
 
 
+Terms = Mapping[tuple[str, ...], int]
+"""A polynomial: products of names and ceilings, and their coefficients; () is the constant."""
+
+
 class Symbol(str):
-    """The text of an open size, with the normal form it was written from."""
+    """The text of a size that depends on open ones, with the terms it was written from."""
 
-    name: str
-    minus: int
-    stride: int
-    times: int
-    plus: int
+    terms: Terms
 
     @classmethod
-    def of(cls, size: str) -> Symbol:
-        """``size`` itself if it is in normal form already, else a form that is just its name."""
-        return size if isinstance(size, cls) else cls.form(size)
+    def of(cls, terms: Terms) -> Size:
+        """The size that ``terms`` add up to; a number if nothing in them is open."""
+        ordered = {
+            factors: terms[factors]
+            for factors in sorted(terms, key=lambda factors: (not factors, factors))
+            if terms[factors]
+        }
+        if not any(ordered):
+            return ordered.get((), 0)
+        signed = "".join(f"{_term(factors, n)}" for factors, n in ordered.items())
+        size = cls(signed.removeprefix("+"))
+        size.terms = ordered
+        return size
+
+
+class Ceiling(str):
+    """The text of ``ceil(over/by)``, as a factor of terms."""
+
+    over: Size
+    by: int
 
     @classmethod
-    def form(
-        cls, name: str, minus: int = 0, stride: int = 1, times: int = 1, plus: int = 0
-    ) -> Symbol:
-        """``times*ceil((name-minus)/stride)+plus``."""
-        if times == 1:  # a shift outside the ceiling is one inside
-            minus, plus = minus - plus * stride, 0
-        shifted = f"{name}{-minus:+d}" if minus else name
-        text = shifted
-        if stride > 1:
-            text = f"ceil(({shifted})/{stride})" if minus else f"ceil({name}/{stride})"
-        if times > 1:
-            text = f"{times}*({text})" if minus and stride == 1 else f"{times}*{text}"
-        symbol = cls(f"{text}{plus:+d}" if plus else text)
-        symbol.name, symbol.minus, symbol.stride = name, minus, stride
-        symbol.times, symbol.plus = times, plus
-        return symbol
+    def of(cls, over: Size, by: int) -> Ceiling:
+        """``ceil(over/by)``."""
+        factor = cls(f"ceil({over}/{by})" if len(_terms(over)) == 1 else f"ceil(({over})/{by})")
+        factor.over, factor.by = over, by
+        return factor
+
+
+def _term(factors: tuple[str, ...], n: int) -> str:
+    if not factors:
+        return f"{n:+d}"
+    return ("-" if n < 0 else "+") + "*".join([*([f"{abs(n)}"] * (abs(n) != 1)), *factors])
+
+
+def _terms(size: Size) -> Terms:
+    if isinstance(size, Symbol):
+        return size.terms
+    return {(size,): 1} if isinstance(size, str) else {(): size}
 
 
 def window(size: Size, minus: int, stride: int) -> Size:
     """Number of windows along an axis: ceil((size - minus) / stride).
 
-    ``minus`` is the extent of a window less one, less the padding of both sides; "same" padding makes it zero.
+    ``minus`` is the extent of a window less one, less the padding of both sides; "same" padding
+    makes it zero.
     """
     if isinstance(size, int):
         return max(-((minus - size) // stride), 0)
-    at = Symbol.of(size)
-    if at.times == 1:
-        return Symbol.form(at.name, at.minus + minus * at.stride, at.stride * stride)
-    if at.times % stride == 0:
-        return Symbol.form(
-            at.name, at.minus, at.stride, at.times // stride, -((minus - at.plus) // stride)
-        )
-    return Symbol.form(at, minus, stride)
+    return _ceiling(total((size, -minus)), stride)
+
+
+def _ceiling(over: Size, by: int) -> Size:
+    """ceil(over/by): what is whole is taken out, a ceiling of a ceiling is made one."""
+    terms = dict(_terms(over))
+    constant = terms.pop((), 0)
+    whole = {factors: n // by for factors, n in terms.items()}
+    rest = {factors: n % by for factors, n in terms.items() if n % by}
+    common = math.gcd(by, *rest.values())
+    rest = {factors: n // common for factors, n in rest.items()}
+    by, constant = by // common, -(-constant // common)
+    match [*rest.items()]:
+        case [((Ceiling() as inner,), 1)]:  # ceil((ceil(a/b) + c)/d) = ceil((a + b*c)/(b*d))
+            last = _ceiling(total((inner.over, constant * inner.by)), inner.by * by)
+        case []:
+            last = constant
+        case _:
+            outside = -(-constant // by)
+            inside = Symbol.of({**rest, (): constant - outside * by})
+            last = total((Symbol.of({(Ceiling.of(inside, by),): 1}), outside))
+    return total((Symbol.of(whole), last))
 
 
 def scaled(size: Size, times: int, plus: int = 0) -> Size:
-    """times * size + plus."""
-    if isinstance(size, int):
-        return size * times + plus
-    at = Symbol.of(size)
-    return Symbol.form(at.name, at.minus, at.stride, at.times * times, at.plus * times + plus)
+    """The size ``times * size + plus``."""
+    return total((product((size, times)), plus))
 
 
 def product(sizes: Iterable[Size]) -> Size:
-    """The product; of several open sizes, their names joined."""
-    numbers, names = _parted(sizes)
-    number = math.prod(numbers)
-    if not names:
-        return number
-    if len(names) == 1:
-        return scaled(names[0], number)
-    return "*".join([*([str(number)] if number != 1 else []), *names])
+    """The product."""
+    terms: Terms = {(): 1}
+    for size in sizes:
+        multiplied: Counter[tuple[str, ...]] = Counter()
+        for factors, n in _terms(size).items():
+            for others, m in terms.items():
+                multiplied[tuple(sorted(factors + others))] += n * m
+        terms = multiplied
+    return Symbol.of(terms)
 
 
 def total(sizes: Iterable[Size]) -> Size:
-    """The sum; of several open sizes, their names joined."""
-    numbers, names = _parted(sizes)
-    number = sum(numbers)
-    if not names:
-        return number
-    if len(names) == 1:
-        return scaled(names[0], 1, number)
-    return "+".join([*names, *([str(number)] if number else [])])
-
-
-def _parted(sizes: Iterable[Size]) -> tuple[list[int], list[str]]:
-    sizes = list(sizes)
-    return [n for n in sizes if isinstance(n, int)], [n for n in sizes if isinstance(n, str)]
+    """The sum."""
+    terms: Counter[tuple[str, ...]] = Counter()
+    for size in sizes:
+        for factors, n in _terms(size).items():
+            terms[factors] += n
+    return Symbol.of(terms)
 
 
 def broadcast(shapes: Iterable[tuple[Size, ...]]) -> tuple[Size, ...]:
-    """NumPy's broadcasting. Two open sizes are taken to agree: a plan, which has the numbers, proves it.
+    """NumPy's broadcasting.
+
+    Two open sizes are taken to agree: a plan, which has the numbers, proves it.
 
     Raises:
         ValueError: two numbers that are neither equal nor 1.

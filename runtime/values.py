@@ -1,4 +1,4 @@
-"""Where the values of a plan lie: views share, dead ones make room, in-place operations write over their input."""
+"""Where the values of a plan lie: views share, dead ones make room, some are written in place."""
 
 from __future__ import annotations
 
@@ -23,21 +23,19 @@ def allocate(
 
     ``kept`` values, and the graph's inputs, are never written over; ``reuse`` false keeps all.
     """
-    sizes = {
-        name: math.prod(int(n) for n in tensor.shape)
-        * xp.dtype(_dtype(tensor.dtype, dtype)).itemsize
+    dtypes = {
+        name: xp.dtype(dtype if tensor.dtype == "float" else tensor.dtype)
         for name, tensor in types.items()
+    }
+    sizes = {
+        name: math.prod(tensor.sizes) * dtypes[name].itemsize for name, tensor in types.items()
     }
     buffers = _buffers(graph, types, sizes, kept, reuse, is_view)
-    arena = Arena(xp, {id(buffer): buffer for buffer in buffers.values()}.values())
+    arena = Arena(xp, dict.fromkeys(buffers.values()))
     return {
-        name: arena.array(buffers[name], tensor.shape, xp.dtype(_dtype(tensor.dtype, dtype)))
+        name: arena.array(buffers[name], tensor.sizes, dtypes[name])
         for name, tensor in types.items()
     }
-
-
-def _dtype(declared: str, dtype: Any) -> Any:
-    return dtype if declared == "float" else declared
 
 
 def _buffers(
@@ -56,7 +54,7 @@ def _buffers(
             life = last[value] if reuse else FOREVER
             shared = buffers[node.inputs[0]] if is_view(node) else None
             if shared is None and reuse and value == node.name:
-                shared = _overwritten(node, time, sizes, buffers)
+                shared = _overwritten(node, time, types, buffers)
             if shared is None:
                 buffers[value] = Buffer(sizes[value], time, max(life, time))
             else:
@@ -81,14 +79,14 @@ def _last_uses(
 
 
 def _overwritten(
-    node: Node, time: int, sizes: Mapping[str, int], buffers: Mapping[str, Buffer]
+    node: Node, time: int, types: Types, buffers: Mapping[str, Buffer]
 ) -> Buffer | None:
-    """The memory of an input that is not needed after this node and is read through one name only."""
+    """The memory of an input that nothing needs after this node and that it reads only once."""
     for i in node.op.overwrites:
-        if i >= len(node.inputs) or not node.inputs[i]:
+        if i >= len(node.inputs) or types.get(node.inputs[i]) != types[node.name]:
             continue
         buffer = buffers[node.inputs[i]]
         readers = sum(buffers.get(value) is buffer for value in node.inputs)
-        if buffer.last == time and buffer.size == sizes[node.name] and readers == 1:
+        if buffer.last == time and readers == 1:
             return buffer
     return None

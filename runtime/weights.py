@@ -1,16 +1,16 @@
 """The weights file: safetensors, written in a stream and read in place.
 
-A 528 MB network is written one array at a time and read as views of the mapped file, so neither side holds it
-in memory; and an ONNX graph points into the same file by offset. The library ``safetensors`` offers neither a
-stream nor offsets; the format is its own (8 bytes of length, a JSON header, the bytes), and the tests hold the two
-against each other.
+A 528 MB network is written one array at a time and read as views of the mapped file, so neither
+side holds it in memory; and an ONNX graph points into the same file by offset. The library
+``safetensors`` offers neither a stream nor offsets; the format is its own (8 bytes of length, a
+JSON header, the bytes), and the tests hold the two against each other.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UnreadableFile
+from .errors import UnreadableFile, Unsupported
 
 Array = NDArray[Any]
 
@@ -39,6 +39,8 @@ DTYPES = {
 NAMES = {np.dtype(name): code for code, name in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 ALIGNMENT = 64  # bytes; what onnxruntime and BLAS like to find mapped arrays at
+MOST_AXES = 32
+MOST_ELEMENTS = 1 << 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,16 @@ class WeightsFile:
         try:
             header: dict[str, Any] = json.loads(raw)
             metadata = header.pop("__metadata__", {})
+            if not all(isinstance(text, str) for text in metadata.values()):
+                raise ValueError("its metadata is no text")
             stored = {name: _stored(entry, 8 + length, size) for name, entry in header.items()}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UnreadableFile(f"{path}: a damaged safetensors header: {error}") from None
+            raise UnreadableFile(f"{path}: a damaged safetensors header: {error!r}") from None
         return cls(path, metadata, stored)
 
     def arrays(self) -> Mapping[str, Array]:
         """Every array by name, mapped from the file."""
-        if not any(entry.size for entry in self.stored.values()):
-            return {name: np.empty(at.shape, at.dtype) for name, at in self.stored.items()}
-        raw = np.memmap(self.path, np.uint8, "r")
+        raw = np.memmap(self.path, np.uint8, "r").view(np.ndarray)
         return {
             name: raw[at.offset : at.offset + at.size].view(at.dtype).reshape(at.shape)
             for name, at in self.stored.items()
@@ -94,39 +96,59 @@ class WeightsFile:
 
 
 def _stored(entry: Mapping[str, Any], base: int, file_size: int) -> Stored:
-    dtype, shape = DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
+    dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
     begin, end = entry["data_offsets"]
+    if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+        raise ValueError(f"an array of shape {shape} at {begin} to {end}")
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if min(shape, default=0) < 0 or begin < 0 or end - begin != size or base + end > file_size:
+    if end - begin != size or base + end > file_size:
         raise ValueError(
             f"an array of shape {shape} at bytes {begin} to {end} of {file_size - base}"
         )
+    # An empty array may have any other sizes; NumPy has limits.
+    if len(shape) > MOST_AXES or math.prod(n for n in shape if n) > MOST_ELEMENTS:
+        raise ValueError(f"an array of shape {shape}")
     return Stored(dtype, shape, base + begin, size)
 
 
-def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Writes ``arrays`` one by one; each is asked for when its turn comes, and let go after it.
 
-    ``arrays`` may be any mapping, one that reads its arrays when asked included: it is asked twice, once for shape and
-    dtype, once for the bytes.
+    ``arrays`` may be any mapping, one that reads its arrays when asked included, and its values
+    anything that has a shape and a dtype and that ``numpy.asarray`` makes an array of. Each is
+    asked for twice, once for shape and dtype, once for the bytes.
+
+    Raises:
+        Unsupported: an array of a dtype the format has not.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
-    for name, array in arrays.items():
-        header[name] = {
-            "dtype": NAMES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [end, end + array.nbytes],
-        }
-        end += array.nbytes
+    for name in arrays:
+        header[name], end = _entry(name, arrays[name], end)
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-(8 + len(raw)) % ALIGNMENT)
     with path.open("wb") as file:
         file.write(len(raw).to_bytes(8, "little") + raw)
-        for block in _blocks(arrays):
-            file.write(block)
+        for name in arrays:  # no name for the array: the next one is read when it is gone
+            file.write(_bytes(arrays[name]))
 
 
-def _blocks(arrays: Mapping[str, Array]) -> Iterator[memoryview]:
-    for array in arrays.values():
-        yield memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+def _entry(name: str, array: Any, begin: int) -> tuple[Mapping[str, Any], int]:
+    """The header's entry of an array whose bytes begin there, and where they end."""
+    dtype = _native(array)
+    if dtype not in NAMES:
+        raise Unsupported(f"array {name!r}: its dtype {array.dtype} cannot be stored")
+    end = begin + math.prod(array.shape) * dtype.itemsize
+    return {
+        "dtype": NAMES[dtype],
+        "shape": list(array.shape),
+        "data_offsets": [begin, end],
+    }, end
+
+
+def _bytes(array: Any) -> memoryview:
+    return np.ascontiguousarray(array, _native(array)).reshape(-1).view(np.uint8).data
+
+
+def _native(array: Any) -> np.dtype[Any]:
+    return array.dtype.newbyteorder("=")

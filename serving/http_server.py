@@ -36,6 +36,7 @@ async def http_server(app: Starlette, address: Address) -> AsyncGenerator[Addres
             lifespan="off",
             log_config=None,
             access_log=False,
+            log_level="warning",
             timeout_graceful_shutdown=PATIENCE,
         )
         server = _Guest(config)

@@ -1,4 +1,4 @@
-"""From the facts of a file to a network: every call of every layer through its converter, in an order that runs."""
+"""From the facts of a file to a network: every call of a layer through its converter."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def _in_order(file: KerasFile, wiring: Wiring) -> Iterator[tuple[Ref, LayerFacts
         for source in call.inputs:
             if source not in calls and source not in done:
                 raise UnreadableFile(
-                    f"{file.path}: layer {ref.title!r} needs {source.title!r}, which no layer computes"
+                    f"{file.path}: layer {ref.title!r} needs {source.title!r}, "
+                    "which no layer computes"
                 )
     sorter = TopologicalSorter({ref: call.inputs for ref, (_, call) in calls.items()})
     try:

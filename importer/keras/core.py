@@ -1,4 +1,4 @@
-"""Converters: dense layers, activations, shapes, embeddings, normalization, and what only training sees."""
+"""Converters: dense layers, activations, shapes, embeddings, normalization, dropout."""
 
 from __future__ import annotations
 

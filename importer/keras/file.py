@@ -22,8 +22,8 @@ Config = Mapping[str, Any]
 class KerasFile:
     """A model as its file has it.
 
-    ``architecture`` is the parsed JSON of the whole model; ``arrays`` are those of each layer that has any, by the last
-    part of the name each variable was stored under.
+    ``architecture`` is the parsed JSON of the whole model; ``arrays`` are those of each layer
+    that has any, by the last part of the name each variable was stored under.
     """
 
     path: Path

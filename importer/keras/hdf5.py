@@ -1,7 +1,8 @@
 """Reading HDF5 from strangers: nothing outside the file, nothing that claims more than it holds.
 
-The checks are those Keras learnt to make (CVE-2026-0897, CVE-2026-1669): only hard links, no external or virtual
-storage, plain numbers, and no dataset that declares many times what is stored.
+The checks are those Keras learnt to make (CVE-2026-0897, CVE-2026-1669): only hard links, no
+external or virtual storage, plain numbers, and no dataset that declares many times what is
+stored.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ def open_file(path: Path) -> Generator[h5py.File]:
     except OSError as error:
         raise UnreadableFile(f"{path}: a truncated or damaged HDF5 file: {error}") from None
     with file:
-        yield file
+        try:
+            yield file
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            # h5py has no error of its own: a damaged file ends in whichever of these comes first.
+            raise UnreadableFile(f"{path}: a damaged HDF5 file: {error}") from error
 
 
 KINDS = {
@@ -113,7 +118,7 @@ class Group:
         return self._decoded(attribute, value)
 
     def texts(self, attribute: str) -> list[str]:
-        """An attribute that is a list of strings; a long one is stored in pieces NAME0, NAME1, ..."""
+        """An attribute that is a list of strings; a long one is in pieces NAME0, NAME1, ..."""
         whole = self._attribute(attribute)
         pieces = [whole] if whole is not None else list(self._pieces(attribute))
         if not pieces:
@@ -137,10 +142,7 @@ class Group:
         attribute = self._group.attrs.get_id(name)
         if math.prod(attribute.shape or ()) * attribute.dtype.itemsize > LARGEST_TEXT:
             raise UnreadableFile(f"{self.where}: the attribute {name!r} is too large")
-        try:
-            return self._group.attrs[name]
-        except (OSError, ValueError, TypeError) as error:
-            raise UnreadableFile(f"{self.where}: the attribute {name!r}: {error}") from None
+        return self._group.attrs[name]
 
     def _decoded(self, attribute: str, value: Any) -> str:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -151,18 +153,13 @@ class Group:
         return text
 
     def _get(self, name: str) -> Any:
-        try:
-            link = self._group.get(name, getlink=True)
-            if link is None:
-                raise UnreadableFile(f"{self.where}: {name!r} is missing")
-            if not isinstance(link, h5py.HardLink):
-                kind = type(link).__name__
-                raise UnreadableFile(
-                    f"{self.where}: {name!r} is a {kind}, which is refused as unsafe"
-                )
-            return self._group[name]
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise UnreadableFile(f"{self.where}: {name!r} cannot be read: {error}") from None
+        link = self._group.get(name, getlink=True)
+        if link is None:
+            raise UnreadableFile(f"{self.where}: {name!r} is missing")
+        if not isinstance(link, h5py.HardLink):
+            kind = type(link).__name__
+            raise UnreadableFile(f"{self.where}: {name!r} is a {kind}, which is refused as unsafe")
+        return self._group[name]
 
 
 def _check_dataset(where: str, dataset: h5py.Dataset) -> None:
@@ -180,7 +177,4 @@ def _check_dataset(where: str, dataset: h5py.Dataset) -> None:
 
 def _read(path: Path, name: str) -> Array:
     with open_file(path) as file:
-        try:
-            return file[name][()]  # pyright: ignore[reportReturnType, reportIndexIssue]
-        except (OSError, KeyError, ValueError) as error:
-            raise UnreadableFile(f"{path}:{name}: its data cannot be read: {error}") from None
+        return file[name][()]  # pyright: ignore[reportReturnType, reportIndexIssue]

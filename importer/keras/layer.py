@@ -1,7 +1,7 @@
-"""What a converter sees: a layer of the file that remembers what was read of it, and a graph to add to.
+"""What a converter sees: a layer that remembers what was read of it, and a graph to add to.
 
-Nothing the file says is ignored in silence. An option is read, or inert by name, or inert at a neutral value, or an error;
-an array is read, or an error.
+Nothing the file says is ignored in silence. An option is read, or inert by name, or inert at a
+neutral value, or an error; an array is read, or an error.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from ..deferred import Deferred
 from .wiring import LayerFacts
 
 INERT = frozenset(
-    """
-    activity_regularizer alpha_constraint alpha_initializer alpha_regularizer batch_input_shape batch_shape
-    beta_constraint beta_initializer beta_regularizer bias_constraint bias_initializer bias_regularizer build_config
-    depthwise_constraint depthwise_initializer depthwise_regularizer embeddings_constraint embeddings_initializer
-    embeddings_regularizer fused gamma_constraint gamma_initializer gamma_regularizer input_dim input_dtype input_length
-    input_shape kernel_constraint kernel_initializer kernel_regularizer moving_mean_initializer
-    moving_variance_initializer name optional pointwise_constraint pointwise_initializer pointwise_regularizer
-    renorm_clipping renorm_momentum seed synchronized trainable virtual_batch_size
-    """.split()
-)
+    {
+        "batch_input_shape", "batch_shape", "build_config", "fused", "input_dim", "input_dtype",
+        "input_length", "input_shape", "name", "optional", "renorm_clipping", "renorm_momentum",
+        "seed", "synchronized", "trainable", "virtual_batch_size",
+    }
+)  # fmt: skip
 """Options that never change what a layer computes at inference."""
+
+INERT_ENDINGS = ("_constraint", "_initializer", "_regularizer")
+"""Endings of such options; what they hold may be anything, code that was never read included."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "data_format": (None, "channels_last", "default"),
@@ -54,8 +53,10 @@ CONVERTERS: dict[str, Convert] = {}
 
 
 def keras(*kinds: str) -> Callable[[Convert], Convert]:
-    """Registers a converter for Keras classes: a function of a ``Layer`` and its inputs' values that adds nodes and
-    returns the value of the output.
+    """Registers a converter for Keras classes.
+
+    It is a function of a ``Layer`` and the values of its inputs; it adds nodes and returns the
+    value of the output.
 
     Raises:
         ValueError: a class that has one.
@@ -122,7 +123,7 @@ class Layer:
         return self.get(option, REQUIRED)
 
     def get(self, option: str, default: Any) -> Any:
-        """An option; ``default`` where the file does not say, as a version of Keras that lacked it."""
+        """An option; ``default`` where the file does not say, as older versions of Keras."""
         self._read.add(option)
         value = self._config.get(option, default)
         if value is REQUIRED:
@@ -145,7 +146,10 @@ class Layer:
         return self._builder.types[value].shape
 
     def take(self, *names: str, **renamed: str) -> dict[str, Deferred]:
-        """Arrays of the layer by the operation's names; ``kernel="depthwise_kernel"`` takes one under another name."""
+        """Arrays of the layer, by the operation's names.
+
+        ``kernel="depthwise_kernel"`` takes one that is stored under another name.
+        """
         wanted = {**{name: name for name in names}, **renamed}
         for stored in wanted.values():
             if stored not in self._arrays:
@@ -186,7 +190,8 @@ class Layer:
         """After the converter: whatever was not read must be known to change nothing."""
         self._check_dtype()
         for option, value in {**self._config, **call_options}.items():
-            if option in self._read or option in INERT or value in NEUTRAL.get(option, ()):
+            known = option in self._read or option in INERT or option.endswith(INERT_ENDINGS)
+            if known or value in NEUTRAL.get(option, ()):
                 continue
             raise Unsupported(f"{self.title}: it sets {option}={value!r}, which would be lost")
         if left := [name for name in self._arrays if name not in self._taken]:

@@ -1,7 +1,8 @@
-"""Real Keras as a witness: loads a file, runs it, and writes every layer's output as a reference file.
+"""Real Keras as a witness: it runs a file, and every layer's output becomes a reference.
 
-Run as a program, in a process of its own: ``python -I -m cortex.importer.keras.oracle MODEL INPUTS.npz REFERENCE.h5``. Keras
-reads the untouched file itself, so what it says is evidence from outside.
+Run as a program, in a process of its own: ``python -I -m cortex.importer.keras.oracle MODEL
+INPUTS.npz REFERENCE.h5``. Keras reads the untouched file itself, so what it says is evidence from
+outside.
 """
 
 from __future__ import annotations
@@ -86,9 +87,13 @@ def main(model: str, inputs: str, answer: str) -> int:
 
 
 def _layer_tensors(functional: Any) -> Iterator[tuple[str, Any]]:
-    """Every call of every layer of this model, named LAYER, LAYER:1, …, with "#1" for a second output."""
+    """Every call of every layer of this model: LAYER, LAYER:1, …, "#1" for a second output."""
+    own = {id(node) for nodes in functional._nodes_by_depth.values() for node in nodes}
     for layer in functional.layers:
-        calls = [node for node in layer._inbound_nodes if node in functional._nodes]
+        # A layer may have been called for other models too.
+        calls = [node for node in layer._inbound_nodes if id(node) in own]
+        if not calls:
+            raise ValueError(f"layer {layer.name!r} has no call in this model")
         for number, node in enumerate(calls):
             name = f"{layer.name}:{number}" if number else layer.name
             for index, tensor in enumerate(node.outputs):

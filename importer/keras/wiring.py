@@ -88,7 +88,7 @@ def read_wiring(file: KerasFile) -> Wiring:
 
 
 def _sequential(config: Any) -> Wiring:
-    """A chain. Up to Keras 2.2.2 a list of layers, then an object that holds one; the input may be implied."""
+    """A chain: up to Keras 2.2.2 a list of layers, then an object that holds one."""
     entries = config if isinstance(config, list) else config["layers"]
     layers: list[LayerFacts] = []
     for entry in entries:
@@ -143,8 +143,8 @@ def _call_numbers(
 ) -> Mapping[str, Mapping[int, int]]:
     """For each layer: the call a number stands for.
 
-    Numbers count calls in the program that built the model. A model that was cloned or cut out of another one may lack
-    some: then the k-th number used stands for the k-th call that is listed.
+    Numbers count calls in the program that built the model. A model that was cloned or cut out of
+    another one may lack some: then the k-th number used stands for the k-th call that is listed.
     """
     used: dict[str, set[int]] = {name: set() for name in calls}
     for ref in [

@@ -1,7 +1,7 @@
 """Activations: functions of each element, and softmax.
 
-An element-wise activation says how ``y`` comes from ``x`` and ``dx`` from ``dy``; both must hold when the two share
-memory.
+An element-wise activation says how ``y`` comes from ``x`` and ``dx`` from ``dy``; both must hold
+when the two share memory.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Relu(Elementwise):
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
         xp, slope = at.xp, self.negative_slope
         if self == Relu():
-            return lambda: xp.maximum(x, 0, out=y)
+            zero = at.hold((), fill=0)  # a Python number would be converted every time
+            return lambda: xp.maximum(x, zero, out=y)
         sloped = at.scratch(x.shape)
         if self == Relu(negative_slope=slope) and 0 <= slope <= 1:
 
@@ -89,9 +90,10 @@ class Relu(Elementwise):
     def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
         xp, mask = at.xp, at.scratch(x.shape, bool)
         if self == Relu():
+            zero = at.hold((), fill=0)
 
             def plain() -> None:
-                xp.greater(y, 0, out=mask)
+                xp.greater(y, zero, out=mask)
                 xp.multiply(dy, mask, out=dx)
 
             return plain
@@ -267,7 +269,7 @@ class Tanh(Elementwise):
 
 
 def write_sigmoid(xp: Any, x: Array, y: Array) -> None:
-    """y = 1 / (1 + exp(-x)), as (tanh(x / 2) + 1) / 2: one pass of a vectorised function, and no overflow."""
+    """Writes y = 1 / (1 + exp(-x)) as (tanh(x / 2) + 1) / 2: vectorised, and without overflow."""
     xp.multiply(x, 0.5, out=y)
     xp.tanh(y, out=y)
     xp.multiply(y, 0.5, out=y)
@@ -582,7 +584,7 @@ class Gelu(Gated):
 
 
 def write_sigmoid_of_twice(xp: Any, factor: float, x: Array) -> None:
-    """x = (1 + tanh(factor * x)) / 2, in place."""
+    """Replaces x by (1 + tanh(factor * x)) / 2."""
     xp.multiply(x, factor, out=x)
     xp.tanh(x, out=x)
     xp.multiply(x, 0.5, out=x)
@@ -684,7 +686,7 @@ class SoftShrink(Elementwise):
 
 
 def _only_outside(at: Frame, threshold: float, x: Array, source: Array, to: Array) -> Step:
-    """to = source where abs(x) > threshold, else 0."""
+    """A step that writes ``source`` where abs(x) > threshold, else 0."""
     xp, size, outside = at.xp, at.scratch(x.shape), at.scratch(x.shape, bool)
 
     def write() -> None:
@@ -738,7 +740,8 @@ class Squareplus(Elementwise):
 class Prelu(Operation):
     """x above zero, alpha * x below.
 
-    Parameter: alpha, of the shape of one row of x, with 1 on the axes it shares. ``shared_axes`` counts the batch as axis 0.
+    Parameter: alpha, of the shape of one row of x, with 1 on the axes it shares. ``shared_axes``
+    counts the batch as axis 0.
     """
 
     shared_axes: tuple[int, ...] = ()

@@ -39,7 +39,7 @@ class Dense(Operation):
         x, y = (a.reshape(-1, a.shape[-1]) for a in (at.x[0], at.y[0]))
 
         def forward() -> None:
-            xp.matmul(x, kernel, out=y)
+            xp.dot(x, kernel, out=y)
             if bias is not None:
                 xp.add(y, bias, out=y)
 
@@ -49,14 +49,15 @@ class Dense(Operation):
         dx = None if at.dx[0] is None else at.dx[0].reshape(x.shape)
         dkernel, dbias = at.dp.get("kernel"), at.dp.get("bias")
         x_t, kernel_t = x.T, kernel.T
+        ones = at.hold(y.shape[:1], fill=1)
 
         def backward() -> None:
             if dkernel is not None:
-                xp.matmul(x_t, dy, out=dkernel)
+                xp.dot(x_t, dy, out=dkernel)
             if dbias is not None:
-                xp.add.reduce(dy, axis=0, out=dbias)
+                xp.dot(ones, dy, out=dbias)
             if dx is not None:
-                xp.matmul(dy, kernel_t, out=dx)
+                xp.dot(dy, kernel_t, out=dx)
 
         return forward, backward
 

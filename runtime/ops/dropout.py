@@ -30,7 +30,8 @@ class Noise(Operation):
 class Dropout(Noise):
     """Zeroes with probability ``rate`` and scales the rest by 1 / (1 - rate).
 
-    Along ``shared_axes`` (the batch is axis 0) one draw holds for all: (1,) is Keras' SpatialDropout1D.
+    Along ``shared_axes`` (the batch is axis 0) one draw holds for all: (1,) is Keras'
+    SpatialDropout1D.
     """
 
     rate: float
@@ -39,7 +40,7 @@ class Dropout(Noise):
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, x, y = at.xp, at.x[0], at.y[0]
         shape = tuple(1 if i in self.shared_axes else n for i, n in enumerate(x.shape))
-        draw, kept = at.random(shape), at.keep(shape)
+        draw, kept = at.random(shape, shared=0 in self.shared_axes), at.keep(shape)
         scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
 
         def forward() -> None:
@@ -55,7 +56,8 @@ class Dropout(Noise):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         x = Tensor(("N", 3, 4))
-        return [(cls(0.4), [x]), (cls(0.3, (1,)), [x]), (cls(0.5), [Tensor(("N", 5))])]
+        several = [(cls(0.3, axes), [x]) for axes in ((1,), (0, 2))]
+        return [(cls(0.4), [x]), *several, (cls(0.5), [Tensor(("N", 5))])]
 
 
 @operation("gaussian_dropout", inert=True, overwrites_dy=(0,))
@@ -148,7 +150,7 @@ class AlphaDropout(Noise):
 
 
 def normal(at: Frame, out: Array) -> Step:
-    """A step that fills ``out`` with standard normal numbers, by Box and Muller's transformation."""
+    """A step that fills ``out`` with standard normal numbers, by Box and Muller's method."""
     xp = at.xp
     draw, radius = at.random((*out.shape, 2)), at.scratch(out.shape)
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["Embedding"]
 
 
-@operation("embedding")
+@operation("embedding", any_dtype=True)
 class Embedding(Operation):
     """y[..., :] = table[x[...], :]. An id outside of the table takes its nearest row.
 
-    The ids are int32 or int64, or floats that hold whole numbers (Keras casts them). Parameter: table (vocabulary, units).
+    The ids are int32 or int64, or floats that hold whole numbers (Keras casts them). Parameter:
+    table (vocabulary, units).
     """
 
     vocabulary: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..frame import Array, Frame
 from ..op import Step
 
-# Chebyshev coefficients, over t = 2 / (2 + |x|) in (0, 1], of log(erfc(|x|) / t) + x**2: the form in which erfc is
-# smooth all the way to infinity. Fitted at 64 nodes with 40 digits; erf is right to 3e-16.
+# Chebyshev coefficients, over t = 2 / (2 + |x|) in (0, 1], of log(erfc(|x|) / t) + x**2: the form
+# in which erfc is smooth all the way to infinity. Fitted at 64 nodes with 40 digits; erf is right
+# to 3e-16.
 COEFFICIENTS = (
     -0.6513268598908547,
     0.6419697923564903,
@@ -40,7 +41,7 @@ COEFFICIENTS = (
 
 
 def erf(at: Frame, x: Array, y: Array) -> Step:
-    """A step that writes y = erf(x); the two may be one array."""
+    """A step that writes the error function of ``x`` to ``y``; the two may be one array."""
     xp = at.xp
     size, t, u = (at.scratch(x.shape) for _ in range(3))
     one, two, three = (at.scratch(x.shape) for _ in range(3))

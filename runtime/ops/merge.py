@@ -35,8 +35,10 @@ class Merge(Operation):
 
 
 def spread(at: Frame, dx: Array) -> tuple[Array, Step | None]:
-    """Where a gradient of the output's shape may be written so that ``dx`` becomes its sum over the axes
-    that were broadcast: (that array, the step that sums). Without broadcasting it is ``dx`` itself."""
+    """Where to write a gradient of the output's shape, and the step that makes ``dx`` of it.
+
+    That step sums over the axes that were broadcast; without any, the array is ``dx`` itself.
+    """
     shape = at.y[0].shape
     padded = (1,) * (len(shape) - dx.ndim) + dx.shape
     target = dx if padded == dx.shape else dx.reshape(padded)
@@ -48,7 +50,10 @@ def spread(at: Frame, dx: Array) -> tuple[Array, Step | None]:
 
 
 def backward_of(at: Frame, write: Callable[[int, Array], Step | None]) -> Steps:
-    """What ``write(i, to)`` makes for every input that needs a gradient; last for the one that is dy's memory."""
+    """What ``write(i, to)`` makes for every input that needs a gradient.
+
+    The one that is written over dy comes last.
+    """
     steps: list[Step | None] = []
     for i in sorted(range(len(at.x)), key=lambda i: at.dx[i] is at.dy[0]):
         if at.dx[i] is not None:
@@ -227,7 +232,7 @@ def fold(tape: Tape, kind: str, x: Sequence[Value]) -> Value:
     return result
 
 
-@operation("concatenate")
+@operation("concatenate", any_dtype=True)
 class Concatenate(Operation):
     """The inputs one after the other along ``axis``."""
 
@@ -242,6 +247,8 @@ class Concatenate(Operation):
             raise ValueError("axis 0 is the batch")
         if any(tensor.rank != rank for tensor in x):
             raise ValueError("inputs of different rank")
+        if any(tensor.dtype != x[0].dtype for tensor in x):
+            raise ValueError("inputs of different dtypes")
         shape = list(x[0].shape)
         for i in set(range(rank)) - {axis}:
             numbers = {n for tensor in x if isinstance(n := tensor.shape[i], int)}

@@ -20,12 +20,14 @@ __all__ = ["BatchNormalization"]
 class BatchNormalization(Operation):
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta.
 
-    The statistics are kept along ``axes`` (the batch is axis 0) and taken over all others: (-1,) is a mean and a variance a
-    channel, (1, 2, 3) one an element of an image. While training they are the batch's, over all shards, and the moving ones
-    follow: moving = momentum * moving + (1 - momentum) * batch, with the biased variance, as Keras has it. A frozen layer and
-    inference use the moving ones.
+    The statistics are kept along ``axes`` (the batch is axis 0) and taken over all others: (-1,) is
+    a mean and a variance a channel, (1, 2, 3) one an element of an image. While training they are
+    the batch's, over all shards, and the moving ones follow: moving = momentum * moving + (1 -
+    momentum) * batch, with the biased variance, as Keras has it. A frozen layer and inference use
+    the moving ones.
 
-    Parameters, each of the sizes of ``axes``: gamma if ``scale``, beta if ``center``, state moving_mean and moving_variance.
+    Parameters, each of the sizes of ``axes``: gamma if ``scale``, beta if ``center``, state
+    moving_mean and moving_variance.
     """
 
     axes: tuple[int, ...] = (-1,)
@@ -64,7 +66,7 @@ class BatchNormalization(Operation):
     def _moving(
         self, at: Frame, p: Mapping[str, Array], dp: Mapping[str, Array], shape: tuple[int, ...]
     ) -> tuple[Steps, Steps]:
-        """y = x * factor + offset, both from the moving statistics."""
+        """Computes x * factor + offset, both from the moving statistics."""
         xp, x, y = at.xp, at.x[0], at.y[0]
         factor, offset = at.keep(shape), at.scratch(shape)
 
@@ -152,7 +154,7 @@ def _others(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _write_factor(
     op: BatchNormalization, xp: Any, p: Mapping[str, Array], variance: Array, factor: Array
 ) -> None:
-    """factor = gamma / sqrt(variance + epsilon)."""
+    """Writes gamma / sqrt(variance + epsilon)."""
     xp.add(variance, op.epsilon, out=factor)
     xp.sqrt(factor, out=factor)
     xp.divide(p["gamma"] if op.scale else 1, factor, out=factor)
@@ -167,8 +169,8 @@ def _from_batch(
 ) -> tuple[Steps, Steps]:
     """Normalises by the statistics of the whole batch.
 
-    Each shard adds up its own rows; where shards meet, their means and sums of squared deviations are merged by Chan's
-    formula, which does not cancel as E[x²] - E[x]² does.
+    Each shard adds up its own rows; where shards meet, their means and sums of squared deviations
+    are merged by Chan's formula, which does not cancel as E[x²] - E[x]² does.
     """
     xp, x, y, axes = at.xp, at.x[0], at.y[0], _others(shape)
     here = x.size // math.prod(shape)

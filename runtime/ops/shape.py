@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..frame import Frame
 from ..op import Example, Operation, Steps, operation
-from ..tensor import Size, Tensor, product, scaled
+from ..tensor import Tensor, product, scaled, window
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
@@ -19,7 +19,7 @@ Pairs = tuple[tuple[int, int], ...]
 """(before, after) for each axis between the batch and the channels."""
 
 
-@operation("flatten", view=True)
+@operation("flatten", view=True, any_dtype=True)
 class Flatten(Operation):
     """One row of elements a row, in C order."""
 
@@ -35,7 +35,7 @@ class Flatten(Operation):
         return [(cls(), [Tensor(shape)]) for shape in shapes]
 
 
-@operation("reshape", view=True)
+@operation("reshape", view=True, any_dtype=True)
 class Reshape(Operation):
     """A row's elements in another shape, C order; one size may be -1."""
 
@@ -48,14 +48,8 @@ class Reshape(Operation):
         known = math.prod(n for n in self.shape if n != -1)
         if isinstance(size, int) and (size % known if -1 in self.shape else size != known):
             raise ValueError(f"cannot take the shape {self.shape}: a row has {size} elements")
-        return Tensor((x.shape[0], *(self._rest(n, size, known) for n in self.shape)), x.dtype)
-
-    def _rest(self, n: int, size: Size, known: int) -> Size:
-        if n != -1:
-            return n
-        if isinstance(size, int):
-            return size // known
-        return size if known == 1 else f"({size})/{known}"
+        rest = window(size, 0, known)
+        return Tensor((x.shape[0], *(rest if n == -1 else n for n in self.shape)), x.dtype)
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         # 0 copies the batch's size.
@@ -68,9 +62,12 @@ class Reshape(Operation):
         return [(cls(shape), [x]) for shape in ((24,), (2, -1), (3, 2, 4), (-1, 2))]
 
 
-@operation("transpose")
+@operation("transpose", any_dtype=True)
 class Transpose(Operation):
-    """The axes in another order: axis i of the output is axis ``axes[i]`` of the input, the batch being 0."""
+    """The axes in another order: axis i of the output is axis ``axes[i]`` of the input.
+
+    The batch is axis 0.
+    """
 
     axes: tuple[int, ...]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from cortex.runtime.losses import Inner, Term
 from cortex.runtime.network import Network
 from cortex.runtime.parameters import Parameters

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+
 from cortex.runtime import ops
 from cortex.runtime.export import export
 from cortex.runtime.ir import Graph, Node

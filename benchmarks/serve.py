@@ -1,0 +1,192 @@
+"""How fast cortex-serve answers, against onnxruntime called directly on the same machine in the same run.
+
+    python benchmarks/serve.py [--seconds 5] [--network mobilenet_v2 ...]
+
+Client and server share the machine's cores. The load is h2load's, which speaks HTTP/2 and so gRPC, with one image a
+request; every answer is counted by the server's own metrics, and one is compared with onnxruntime's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+import onnxruntime as ort
+from networks import NETWORKS, Network
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
+
+from cortex.runtime.repository import install
+from cortex.serving.client import Client, request
+
+H2LOAD = "h2load"
+PATH = "/inference.GRPCInferenceService/ModelInfer"
+CONNECTIONS = 4  # at most; the callers of one connection share it as parallel streams
+TICK = 100  # of the kernel's clock, a second
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one number of callers saw: answers a second, latencies in ms, the server's CPU in µs an answer."""
+
+    callers: int
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+def raw(network: Network, seconds: float) -> float:
+    """Images a second of onnxruntime alone: the best of both ways to use two threads, over all batches."""
+    model = network.model().SerializeToString()
+    best = 0.0
+    for threads, intra in ((1, 2), (2, 1)):
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = intra
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        for batch in network.batches:
+            best = max(best, _rate(session, network.images(batch), threads, seconds))
+    return best
+
+
+def _rate(session: Any, images: Any, threads: int, seconds: float) -> float:
+    feed, counts = {"input": images}, [0] * threads
+    session.run(None, feed)
+    end = time.perf_counter() + seconds
+
+    def work(which: int) -> None:
+        while time.perf_counter() < end:
+            session.run(None, feed)
+            counts[which] += len(images)
+
+    workers = [threading.Thread(target=work, args=(which,)) for which in range(threads)]
+    began = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / (time.perf_counter() - began)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running cortex-serve."""
+
+    process: subprocess.Popen[str]
+    grpc: str
+    metrics: str
+
+    def answered(self, model: str) -> dict[str, float]:
+        """Requests answered so far, by status."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics") as page:
+            families = text_string_to_metric_families(page.read().decode())
+        return {
+            sample.labels["code"]: sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "cortex_requests_total" and sample.labels["model"] == model
+        }
+
+    def cpu(self) -> float:
+        """Seconds of CPU used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+
+@contextmanager
+def served(root: Path) -> Generator[Served]:
+    """Serves a repository on free ports."""
+    command = ["cortex-serve", str(root), "--grpc-port=0", "--http-port=0", "--metrics-port=0"]
+    process = subprocess.Popen([*command, "-q"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        words = process.stdout.readline().replace(",", " ").replace(";", " ").split()
+        at = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        yield Served(process, at["gRPC"], at["metrics"])
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def load(server: Served, model: str, message: Path, callers: int, seconds: float) -> Load:
+    """Lets so many callers ask for so many seconds, after a second to warm up."""
+    connections = min(callers, CONNECTIONS)
+    with tempfile.NamedTemporaryFile() as log:
+        command = [H2LOAD, f"-c{connections}", f"-m{callers // connections}", f"-D{round(seconds * 1000)}ms"]
+        command += ["--warm-up-time=1", f"--log-file={log.name}", f"-d{message}"]
+        command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
+        before, cpu = server.answered(model), server.cpu()
+        subprocess.run(
+            [*command, f"http://{server.grpc}{PATH}"], check=True, stdout=subprocess.DEVNULL
+        )
+        after, cpu = server.answered(model), server.cpu() - cpu
+        took = np.loadtxt(log.name, usecols=2, ndmin=1) / 1000  # ms
+    counted = {code: value - before.get(code, 0) for code, value in after.items()}
+    answers = counted.pop("OK")
+    if failed := {code: value for code, value in counted.items() if value and code != "CANCELLED"}:
+        raise SystemExit(f"{model}: not every answer was OK: {failed}")
+    if answers < len(took):
+        raise SystemExit(f"{model}: h2load counts {len(took)} answers, the server {answers:.0f}")
+    p50, p99 = np.percentile(took, [50, 99])
+    return Load(callers, len(took) / seconds, float(p50), float(p99), cpu / answers * 1e6)
+
+
+def ask(server: Served, model: str, network: Network) -> bytes:
+    """Compares one answer with onnxruntime's; returns the request as gRPC frames it."""
+    image = network.images(1)
+    with Client(server.grpc) as client:
+        answer = client.infer(model, {"input": image})
+    message = request(model, {"input": image})
+    session = ort.InferenceSession(network.model().SerializeToString())
+    wanted: Any = session.run(None, {"input": image})
+    np.testing.assert_allclose(answer["output"], wanted[0], rtol=1e-4, atol=1e-6)
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def measure(name: str, seconds: float, table: Table) -> None:
+    """Measures one network and adds its rows to the table."""
+    network = NETWORKS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        with install(Path(folder) / "models", name) as version:
+            onnx.save(network.model(), version.model)
+        ceiling = raw(network, seconds / 2)
+        with served(Path(folder) / "models") as server:
+            message = Path(folder) / "request"
+            message.write_bytes(ask(server, name, network))
+            for callers in network.callers:
+                at = load(server, name, message, callers, seconds)
+                row = (f"{at.rate:,.0f}", f"{ceiling:,.0f}", f"{at.rate / ceiling:.2f}")
+                row += (f"{at.p50:.2f}", f"{at.p99:.2f}", f"{at.cpu:,.0f}")
+                table.add_row(name, str(callers), *row)
+
+
+@click.command()
+@click.option("--seconds", default=5.0, show_default=True, help="Of load for each line.")
+@click.option("--network", "networks", multiple=True, type=click.Choice(list(NETWORKS)))
+def main(seconds: float, networks: Sequence[str]) -> None:
+    """Prints requests a second, their ratio to raw onnxruntime, latencies and CPU."""
+    if not shutil.which(H2LOAD):
+        raise click.ClickException("h2load is missing; it is in Debian's package nghttp2-client")
+    table = Table(
+        "network", "callers", "requests/s", "raw/s", "ratio", "p50 ms", "p99 ms", "CPU µs"
+    )
+    for name in networks or NETWORKS:
+        measure(name, seconds, table)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

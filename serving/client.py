@@ -1,0 +1,118 @@
+"""A client of the Open Inference Protocol over gRPC, as small as ``cortex-predict`` needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from ..runtime.errors import CortexError
+from .datatypes import BF16, BYTES, DATATYPES, Datatype
+from .errors import InvalidArgument
+from .pb import open_inference_grpc_pb2 as pb
+from .service import SERVICE
+from .tensors import Array, decode, encode
+
+R = TypeVar("R", bound=Message)
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+BY_DTYPE = {datatype.dtype: datatype for datatype in DATATYPES.values() if datatype is not BF16}
+
+
+class ServerError(CortexError):
+    """The server cannot be reached, or does not answer the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output as the server describes it; a size of -1 is open."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Client:
+    """A connection to ``HOST:PORT``; an answer may take ``timeout`` seconds.
+
+    Raises:
+        ServerError: from every method, with the server's own words.
+    """
+
+    def __init__(self, target: str, timeout: float = 60.0) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(target, OPTIONS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._channel.close()
+
+    def metadata(self, model: str, version: str = "") -> tuple[list[Tensor], list[Tensor]]:
+        """The inputs and outputs of a model."""
+        request = pb.ModelMetadataRequest(name=model, version=version)
+        found = self._call("ModelMetadata", request.SerializeToString(), pb.ModelMetadataResponse)
+        return _tensors(found.inputs), _tensors(found.outputs)
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] = (),
+        version: str = "",
+    ) -> dict[str, Array]:
+        """Runs a model on arrays by name; answers with ``outputs``, or with all it declares."""
+        message = request(model, inputs, outputs, version)
+        response = self._call("ModelInfer", message, pb.ModelInferResponse)
+        try:
+            return _arrays(response)
+        except (InvalidArgument, KeyError, ValueError) as error:
+            raise ServerError(f"{self._target}: a damaged answer: {error}") from None
+
+    def _call(self, method: str, message: bytes, kind: type[R]) -> R:
+        try:
+            call: Any = self._channel.unary_unary(
+                f"/{SERVICE}/{method}", response_deserializer=kind.FromString
+            )
+            return call(message, timeout=self._timeout)
+        except grpc.RpcError as error:
+            at: Any = error  # a call as well, which no type says
+            raise ServerError(f"{self._target}: {at.details() or at.code().name}") from None
+
+
+def request(
+    model: str, inputs: Mapping[str, Array], outputs: Sequence[str] = (), version: str = ""
+) -> bytes:
+    """A ModelInferRequest that brings its arrays as raw bytes."""
+    message = pb.ModelInferRequest(
+        model_name=model,
+        model_version=version,
+        outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
+    )
+    for name, array in inputs.items():
+        datatype = _datatype(array)
+        message.inputs.add(name=name, datatype=datatype.name, shape=array.shape)
+        message.raw_input_contents.append(bytes(encode(array, datatype)))
+    return message.SerializeToString()
+
+
+def _datatype(array: Array) -> Datatype:
+    return BYTES if array.dtype.kind in "OSU" else BY_DTYPE[array.dtype]
+
+
+def _tensors(found: Sequence[Any]) -> list[Tensor]:
+    return [Tensor(each.name, each.datatype, tuple(each.shape)) for each in found]
+
+
+def _arrays(response: pb.ModelInferResponse) -> dict[str, Array]:
+    pairs = zip(response.outputs, response.raw_output_contents, strict=True)
+    return {
+        output.name: decode(
+            memoryview(raw), DATATYPES[output.datatype], output.shape, f"output {output.name!r}"
+        )
+        for output, raw in pairs
+    }
