@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -33,13 +35,15 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click
             _log_to_stderr(name, logging.ERROR if quiet else _LEVELS[min(verbose, 2)])
             try:
                 function(**arguments)
+                if sys.stdout:
+                    sys.stdout.flush()
             except (KeyboardInterrupt, click.Abort):
                 _fail(name, "interrupted", INTERRUPTED)
             except (click.ClickException, click.exceptions.Exit):
                 raise
-            except BrokenPipeError:
-                sys.exit(0)  # whoever read our output has seen enough
             except Exception as error:
+                if isinstance(error, BrokenPipeError) and sys.stdout and _nobody_reads():
+                    sys.exit(0)  # whoever read our output has seen enough
                 if debug:
                     traceback.print_exc()
                 _fail(name, _line(error), getattr(error, "exit_code", CortexError.exit_code))
@@ -58,6 +62,17 @@ _OPTIONS = (
     click.option("-v", "--verbose", count=True, help="More on stderr; -vv: everything."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 )
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is a pipe without a reader; if so, what is left in its buffer is dropped."""
+    stdout = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(stdout, 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return True
 
 
 def _line(error: Exception) -> str:

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import weights
 from .check import Array, Check, Recorded
 from .errors import RepositoryError, UnreadableFile, UsageError, problem
 
@@ -40,6 +41,8 @@ MODEL, WEIGHTS, CHECK, REPORT, CONFIG = (
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 STAGE = ".staging-"
+INDEX = "cortex.check"
+"""The key of a check file's metadata under which it says, as JSON, what its arrays are."""
 
 
 class ModelConfig(BaseModel):
@@ -123,8 +126,8 @@ def versions(root: Path) -> list[ModelVersion]:
 
 
 @contextmanager
-def install(root: Path, name: str, version: int | None = None) -> Iterator[ModelVersion]:
-    """Yields the version to be, in an empty folder beside its place; when the block ends well, it is moved there.
+def install(root: Path, name: str, version: int | None = None) -> Generator[ModelVersion]:
+    """Yields the version to be, in an empty folder; when the block ends well, it is moved in place.
 
     ``version`` None takes the next number. One installation at a time has the repository; others
     wait. What an installation that was killed left behind is removed by the next one.
@@ -135,7 +138,8 @@ def install(root: Path, name: str, version: int | None = None) -> Iterator[Model
     """
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"model name {name!r}: use letters, digits, '_', '-' and '.', not starting with '-' or '.'"
+            f"model name {name!r}: use letters, digits, '_', '-' and '.', "
+            "and neither '-' nor '.' for the first"
         )
     if version is not None and not VERSION.fullmatch(str(version)):
         raise UsageError(f"version {version}: use a whole number from 1 on")
@@ -154,20 +158,34 @@ def install(root: Path, name: str, version: int | None = None) -> Iterator[Model
             try:
                 yield ModelVersion(name, int(target.name), stage)
                 _flush(stage)
-                folder.mkdir(exist_ok=True)
-                stage.rename(target)
-                _sync(folder)
+                _move(stage, target)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
-        what = error.strerror or str(error)
         raise RepositoryError(
-            f"{folder}: cannot install the model: {what}; nothing was changed"
+            f"{folder}: cannot install the model: {_told(error)}; nothing was changed"
         ) from error
 
 
+def _move(stage: Path, target: Path) -> None:
+    folder = target.parent
+    folder.mkdir(exist_ok=True)
+    try:
+        stage.rename(target)
+    except OSError:
+        with suppress(OSError):  # it has other versions
+            folder.rmdir()
+        raise
+    _sync(folder)
+
+
+def _told(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{what}: {error.filename}" if error.filename else what
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Generator[None]:
     """Holds a folder for this process; the lock ends with the process, whatever ends it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -203,19 +221,30 @@ def _sync(path: Path) -> None:
 
 
 def write_config(root: Path, name: str, config: ModelConfig) -> None:
-    """Writes ``config.json`` of a model, at once or not at all."""
-    folder = root / name
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".config-", delete=False) as file:
-        file.write(config.model_dump_json(exclude_defaults=True, indent=2) + "\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(folder / CONFIG)
+    """Writes ``config.json`` of a model, at once or not at all.
+
+    Raises:
+        RepositoryError: the disk will not have it.
+    """
+    file = root / name / CONFIG
+    stage = file.with_name(f".{CONFIG}-{os.getpid()}")
+    try:
+        try:
+            stage.write_text(config.model_dump_json(exclude_defaults=True, indent=2) + "\n")
+            _sync(stage)
+            stage.replace(file)
+        finally:
+            stage.unlink(missing_ok=True)
+    except OSError as error:
+        raise RepositoryError(f"{file}: cannot be written: {_told(error)}") from error
 
 
 def write_check(path: Path, check: Check) -> None:
-    """Writes ``check.safetensors``: ``inputs/NAME``, ``outputs/NAME`` and ``layers/NAME``, shapes in the header."""
-    from safetensors.numpy import save_file
+    """Writes ``check.safetensors``: ``inputs/NAME``, ``outputs/NAME`` and ``layers/NAME``.
 
-    arrays = {f"inputs/{name}": np.ascontiguousarray(array) for name, array in check.inputs.items()}
+    What else there is to know of them stands in the header.
+    """
+    arrays = {f"inputs/{name}": array for name, array in check.inputs.items()}
     index: dict[str, Any] = {
         "tolerance": check.tolerance,
         "evidence": check.evidence,
@@ -227,7 +256,7 @@ def write_check(path: Path, check: Check) -> None:
             {"name": name, "shape": one.shape, "stride": one.stride}
             for name, one in recorded.items()
         ]
-    save_file(arrays, path, {"cortex.check": json.dumps(index)})
+    weights.write(path, arrays, {INDEX: json.dumps(index)})
 
 
 def read_check(path: Path) -> Check:
@@ -236,30 +265,25 @@ def read_check(path: Path) -> Check:
     Raises:
         UnreadableFile: the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
+    file = weights.WeightsFile.open(path)
+    arrays = file.arrays()
     try:
-        with safe_open(path, framework="numpy") as file:
-            index = json.loads((file.metadata() or {})["cortex.check"])
+        index: Mapping[str, Any] = json.loads(file.metadata[INDEX])
+        return Check(
+            {name: arrays[f"inputs/{name}"] for name in index["inputs"]},
+            {at["name"]: _recorded(at, arrays, "outputs") for at in index["outputs"]},
+            {at["name"]: _recorded(at, arrays, "layers") for at in index["layers"]},
+            float(index["tolerance"]),
+            str(index["evidence"]),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UnreadableFile(f"{path}: a damaged check file: {error!r}") from None
 
-            def recorded(kind: str) -> Mapping[str, Recorded]:
-                entries: Sequence[Mapping[str, Any]] = index[kind]
-                return {
-                    at["name"]: Recorded(
-                        tuple(at["shape"]), array(f"{kind}/{at['name']}"), at["stride"]
-                    )
-                    for at in entries
-                }
 
-            def array(name: str) -> Array:
-                return file.get_tensor(name)
-
-            return Check(
-                {name: array(f"inputs/{name}") for name in index["inputs"]},
-                recorded("outputs"),
-                recorded("layers"),
-                float(index["tolerance"]),
-                str(index["evidence"]),
-            )
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UnreadableFile(f"{path}: a damaged check file: {error}") from None
+def _recorded(at: Mapping[str, Any], arrays: Mapping[str, Array], kind: str) -> Recorded:
+    values, shape, stride = arrays[f"{kind}/{at['name']}"], tuple(at["shape"]), at["stride"]
+    if not all(type(n) is int for n in (*shape, stride)) or stride < 1:
+        raise ValueError(f"shape {shape} and stride {stride}")
+    if values.shape != (-(-math.prod(shape) // stride),):
+        raise ValueError(f"{values.size} elements of {shape}, one in {stride}")
+    return Recorded(shape, values, stride)

@@ -87,7 +87,6 @@ class Batcher:
         self._length = 0  # requests in _waiting
         self._changed = threading.Condition()  # guards the three
         self._closed = False
-        self._scheduled=False
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
             for n in range(limits.runners)
@@ -169,9 +168,7 @@ class Batcher:
                 raise Overloaded(f"{self._length} requests are waiting already; try again later")
             self._waiting.setdefault(request.mates, deque()).append(request)
             self._length += 1
-            pass
-        if not self._scheduled:
-            self._scheduled=True; self._loop.call_soon(self._loopbatch)
+            self._changed.notify()
 
     def _withdraw(self, request: Request) -> None:
         with self._changed:
@@ -181,12 +178,6 @@ class Batcher:
                 self._length -= 1
                 if not group:
                     del self._waiting[request.mates]
-
-    def _loopbatch(self):
-        self._scheduled=False
-        while self._waiting:
-            b=self._take()
-            if b: self._run(b)
 
     def _work(self) -> None:
         while batch := self._take():
@@ -247,7 +238,7 @@ class Batcher:
                     self._run([request])
                 return
             answers = [error]
-        self._deliver(batch, answers, began, monotonic())
+        self._loop.call_soon_threadsafe(self._deliver, batch, answers, began, monotonic())
 
     def _deliver(
         self,

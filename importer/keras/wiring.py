@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...runtime.errors import UnreadableFile, Unsupported
@@ -77,8 +77,9 @@ def read_wiring(file: KerasFile) -> Wiring:
         raise UnreadableFile(
             f"{file.path}: its architecture cannot be understood: {type(error).__name__} {error}"
         ) from None
-    if not wiring.layers:
-        raise UnreadableFile(f"{file.path}: a model without layers")
+    for what in ("layers", "inputs", "outputs"):
+        if not getattr(wiring, what):
+            raise UnreadableFile(f"{file.path}: a model without {what}")
     if len(wiring.layers) > MOST_LAYERS:
         raise UnreadableFile(f"{file.path}: {len(wiring.layers):,} layers are too many")
     names = Counter(layer.name for layer in wiring.layers)
@@ -92,13 +93,19 @@ def _sequential(config: Any) -> Wiring:
     entries = config if isinstance(config, list) else config["layers"]
     layers: list[LayerFacts] = []
     for entry in entries:
-        options, name = entry["config"], str(entry["config"]["name"])
-        if not layers and entry["class_name"] != "InputLayer":
-            layers.append(_implied_input(name, options, config))
-        inputs = (Ref(layers[-1].name),) if layers else ()
-        calls = (Call(inputs, {}),) if inputs else ()
-        layers.append(LayerFacts(name, entry["class_name"], options, calls))
+        layer = _facts(entry, entry["config"]["name"], ())
+        if not layers and layer.kind != "InputLayer":
+            layers.append(_implied_input(layer.name, layer.config, config))
+        calls = (Call((Ref(layers[-1].name),), {}),) if layers else ()
+        layers.append(replace(layer, calls=calls))
     return Wiring(layers, [layers[0].name], [Ref(layers[-1].name)])
+
+
+def _facts(entry: Any, name: Any, calls: tuple[Call, ...]) -> LayerFacts:
+    kind, config = entry["class_name"], entry["config"]
+    if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(config, dict):
+        raise UnreadableFile(f"layer {name!r} of class {kind!r}: no name, class or options")
+    return LayerFacts(name, kind, config, calls)
 
 
 def _implied_input(name: str, options: Config, model: Any) -> LayerFacts:
@@ -115,26 +122,23 @@ def _implied_input(name: str, options: Config, model: Any) -> LayerFacts:
 
 def _functional(config: Config) -> Wiring:
     entries = config["layers"]
-    written = {str(e["name"]): [_call(call) for call in e["inbound_nodes"]] for e in entries}
+    written = {e["name"]: [_call(call) for call in e["inbound_nodes"]] for e in entries}
     outputs = list(_refs(config["output_layers"]))
     numbers = _call_numbers(written, outputs)
 
     def renumbered(ref: Ref) -> Ref:
         return Ref(ref.layer, numbers[ref.layer][ref.call], ref.output)
 
+    def renumbered_call(call: Call) -> Call:
+        return Call(tuple(renumbered(ref) for ref in call.inputs), call.options)
+
     layers = [
-        LayerFacts(
-            str(entry["name"]),
-            str(entry["class_name"]),
-            entry["config"],
-            tuple(
-                Call(tuple(renumbered(ref) for ref in call.inputs), call.options)
-                for call in written[str(entry["name"])]
-            ),
-        )
+        _facts(entry, entry["name"], tuple(map(renumbered_call, written[entry["name"]])))
         for entry in entries
     ]
     inputs = [ref.layer for ref in _refs(config["input_layers"])]
+    if unknown := [name for name in inputs if name not in written]:
+        raise UnreadableFile(f"an input is called {unknown[0]!r}, but there is no such layer")
     return Wiring(layers, inputs, [renumbered(ref) for ref in outputs])
 
 

@@ -67,8 +67,8 @@ def write(
     """Writes a full model as Keras 2 does."""
     arrays = arrays or {}
     config = architecture["config"]
-    layers = config if isinstance(config, list) else config["layers"]
-    names = [layer["config"]["name"] for layer in layers]
+    layers = config if isinstance(config, list) else config.get("layers", [])
+    names = list(dict.fromkeys(layer["config"]["name"] for layer in layers))
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps(architecture)
         file.attrs["keras_version"], file.attrs["backend"] = version, backend
