@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -47,16 +48,15 @@ def given_inputs(graph: Graph, path: Path) -> dict[str, Array]:
     """
     try:
         loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if isinstance(loaded, np.ndarray):
+            if len(graph.inputs) != 1:
+                raise UsageError(f"{path}: the inputs are {sorted(graph.inputs)}; give an .npz")
+            arrays: dict[str, Array] = {next(iter(graph.inputs)): loaded}
+        else:
+            with loaded:
+                arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise UnreadableFile(f"{path}: not an .npy or .npz file of numbers: {error}") from None
-    if isinstance(loaded, np.ndarray):
-        if len(graph.inputs) != 1:
-            raise UsageError(
-                f"{path}: the model has the inputs {sorted(graph.inputs)}; use an .npz"
-            )
-        arrays: dict[str, Array] = {next(iter(graph.inputs)): loaded}
-    else:
-        arrays = {name: loaded[name] for name in loaded.files}
     try:
         sizes_of(graph.inputs, arrays)
     except UsageError as error:

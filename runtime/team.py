@@ -45,12 +45,12 @@ class Team:
         self._barrier = threading.Barrier(count)
         self._turn = threading.Lock()
         self._starts = [threading.Semaphore(0) for _ in range(count - 1)]
-        self._done = threading.Semaphore(0)
+        self._done = [threading.Event() for _ in self._starts]
         self._work: Callable[[int], None] | None = None
         self._errors: list[BaseException] = []
-        for i, start in enumerate(self._starts):
+        for i, (start, done) in enumerate(zip(self._starts, self._done, strict=True), 1):
             threading.Thread(
-                target=self._follow, args=(i + 1, start), name=f"cortex shard {i + 1}", daemon=True
+                target=self._follow, args=(i, start, done), name=f"cortex shard {i}", daemon=True
             ).start()
 
     @staticmethod
@@ -71,11 +71,12 @@ class Team:
         """
         with self._turn, _blas().limit(limits=1, user_api="blas"):
             self._work = work
-            for start in self._starts:
+            for start, done in zip(self._starts, self._done, strict=True):
+                done.clear()
                 start.release()
             self._try(0)
-            for _ in self._starts:
-                self._done.acquire()
+            for done in self._done:
+                self._wait(done)
             self._work = None
             errors, self._errors = self._errors, []
             if errors:
@@ -87,16 +88,27 @@ class Team:
                     errors[0],
                 )
 
-    def _follow(self, index: int, start: threading.Semaphore) -> None:
+    def _wait(self, done: threading.Event) -> None:
+        """Waits for a thread even when interrupted: it writes to memory that must not be reused."""
+        while not done.is_set():
+            try:
+                done.wait()
+            except KeyboardInterrupt as error:
+                self._fail(error)
+
+    def _follow(self, index: int, start: threading.Semaphore, done: threading.Event) -> None:
         while True:
             start.acquire()
             self._try(index)
-            self._done.release()
+            done.set()
 
     def _try(self, index: int) -> None:
         try:
             assert self._work is not None
             self._work(index)
         except BaseException as error:
-            self._errors.append(error)
-            self._barrier.abort()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._errors.append(error)
+        self._barrier.abort()

@@ -38,15 +38,18 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """Shape of a parameter; one that is not trainable is state, which its operation updates."""
+    """Shape of a parameter; one that is not trainable is state, which its operation updates.
 
-    shape: tuple[int, ...]
+    A graph refuses a parameter one of whose sizes is open.
+    """
+
+    shape: tuple[Size, ...]
     trainable: bool = True
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return math.prod(self.shape)
+        return math.prod(int(n) for n in self.shape)
 
 
 Terms = Mapping[tuple[str, ...], int]

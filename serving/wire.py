@@ -75,6 +75,8 @@ def delimited(number: int, value: bytes | memoryview) -> tuple[bytes, bytes | me
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """The number at ``at``, and where it ends."""
+    if at < len(message) and message[at] < 0x80:
+        return message[at], at + 1  # nearly all of them
     value = 0
     for place, byte in enumerate(message[at : at + LONGEST_VARINT]):
         value |= (byte & 0x7F) << 7 * place

@@ -13,9 +13,9 @@ from ..frame import Array, Frame
 from ..op import Step
 from .columns import matrices
 from .steps import in_turn
-from .windows import Reused, Windows, blocks, inside, length
+from .windows import BLOCK, Reused, Windows, blocks, inside, length
 
-APART = 16
+APART = 32
 """Channels from which the elements of a window are multiplied one by one: with fewer, sums are short."""
 
 Box = tuple[slice, ...]
@@ -27,7 +27,7 @@ def input_gradient(at: Frame, w: Windows, dy: Array, kernel: Array, dx: Array) -
     scatter = _Scatter(at, w, kernel, dx.shape[-1] // kernel.shape[-2])
     boxes = list(scatter.boxes())
     elements = prod(length(side) for side in boxes[0]) * dx.shape[-1]
-    cut = blocks(len(dy), w.count[0], prod(w.count[1:]) * max(elements, dy.shape[-1]))
+    cut = blocks(len(dy), w.count[0], prod(w.count[1:]) * max(elements, dy.shape[-1]), 2 * BLOCK)
     steps: list[Step] = []
     for images, group in groupby(cut, key=lambda block: block[0]):
         sums, before, after = scatter.sums(dx[images])

@@ -19,14 +19,16 @@ from ..op import Step
 from .steps import in_turn, summed
 from .windows import Reused, Windows, blocks, covers, inside, length
 
-FEW = 64
+FEW = 48
 """Channels from which columns are no dearer."""
+LONG = 6
+"""Windows in a row, for every element of a window's row at this many, below which columns are no dearer."""
 
 
 def suits(w: Windows, channels: int) -> bool:
     """Whether strips are possible, and cheaper than columns: few channels, long rows."""
     possible = w.rank == 2 and 1 in (w.dilation[0], w.kernel[0])
-    return possible and channels < FEW and w.kernel[1] * channels <= 8 * w.count[1]
+    return possible and channels < FEW and w.kernel[1] * channels <= LONG * w.count[1]
 
 
 @dataclass(frozen=True, slots=True)

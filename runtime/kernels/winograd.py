@@ -22,7 +22,7 @@ from ..op import Step
 from .steps import in_turn, summed
 from .windows import BLOCK, Reused, Windows, blocks, inside, length
 
-MANY = 48
+MANY = 32
 """Channels and filters from which the products saved outweigh the transforms."""
 TILES = 128
 """Tiles from which the products outweigh the transform of the kernel, and in a block at least."""

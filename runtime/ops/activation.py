@@ -748,7 +748,7 @@ class Prelu(Operation):
 
     def params(self, x: Tensor) -> Mapping[str, Param]:
         shape = [1 if i in self.shared_axes else n for i, n in enumerate(x.shape)][1:]
-        return {"alpha": Param(tuple(shape))}  # pyright: ignore[reportArgumentType]
+        return {"alpha": Param(tuple(shape))}
 
     def infer(self, x: Tensor) -> Tensor:
         if not all(0 < axis < x.rank for axis in self.shared_axes):

@@ -26,7 +26,7 @@ class Dense(Operation):
     use_bias: bool = True
 
     def params(self, x: Tensor) -> Mapping[str, Param]:
-        kernel = {"kernel": Param((x.shape[-1], self.units))}  # pyright: ignore[reportArgumentType]
+        kernel = {"kernel": Param((x.shape[-1], self.units))}
         return kernel | ({"bias": Param((self.units,))} if self.use_bias else {})
 
     def infer(self, x: Tensor) -> Tensor:

@@ -39,9 +39,9 @@ class BatchNormalization(Operation):
     def params(self, x: Tensor) -> Mapping[str, Param]:
         shape = tuple(x.shape[axis] for axis in self._kept(x.rank))
         trained = ["gamma"] * self.scale + ["beta"] * self.center
-        learned = {name: Param(shape) for name in trained}  # pyright: ignore[reportArgumentType]
+        learned = {name: Param(shape) for name in trained}
         state = ("moving_mean", "moving_variance")
-        return learned | {name: Param(shape, trainable=False) for name in state}  # pyright: ignore[reportArgumentType]
+        return learned | {name: Param(shape, trainable=False) for name in state}
 
     def infer(self, x: Tensor) -> Tensor:
         if not self.axes or not all(-x.rank <= axis < x.rank for axis in self.axes):
