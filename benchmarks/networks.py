@@ -1,4 +1,4 @@
-"""The networks the serving benchmark asks, with random weights: an MLP, a LeNet-like convnet, MobileNetV2.
+"""What the serving benchmark asks, with random weights: an MLP, a small convnet, MobileNetV2.
 
 Images come with the channels last, as Cortex exports them, and are transposed once.
 """
@@ -46,13 +46,13 @@ class Tape:
         return self.constant((self.rng.normal(size=shape) * scale).astype(np.float32))
 
     def dense(self, x: str, inputs: int, outputs: int) -> str:
-        """x @ w + b."""
+        """A dense layer over the last axis."""
         return self.add("Gemm", x, self.random(outputs, inputs), self.random(outputs), transB=1)
 
     def convolution(
         self, x: str, channels: tuple[int, int], size: int, stride: int = 1, groups: int = 1
     ) -> str:
-        """A convolution over (N, C, H, W) with a bias; sizes stay as they are but for the stride."""
+        """A convolution over (N, C, H, W) with a bias; only the stride changes the size."""
         before, after = channels
         kernel, bias = self.random(after, before // groups, size, size), self.random(after)
         return self.add(
@@ -114,7 +114,7 @@ class Network:
     batches: Sequence[int] = (1, 8, 32)
 
     def model(self) -> onnx.ModelProto:
-        """The network as ONNX; its input is ``input``, its output ``output``, any number of rows."""
+        """The network as ONNX, from ``input`` to ``output``, for any number of rows."""
         tape = Tape()
         tape.nodes.append(helper.make_node("Identity", [self.write(tape, "input")], ["output"]))
         graph = helper.make_graph(

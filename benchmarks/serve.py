@@ -1,9 +1,10 @@
-"""How fast cortex-serve answers, against onnxruntime called directly on the same machine in the same run.
+"""How fast cortex-serve answers, against onnxruntime called directly, on one machine in one run.
 
     python benchmarks/serve.py [--seconds 5] [--network mobilenet_v2 ...]
 
-Client and server share the machine's cores. The load is h2load's, which speaks HTTP/2 and so gRPC, with one image a
-request; every answer is counted by the server's own metrics, and one is compared with onnxruntime's.
+Client and server share the machine's cores. The load is h2load's, which speaks HTTP/2 and so gRPC,
+with one image a request; every answer is counted by the server's own metrics, and one is compared
+with onnxruntime's.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from rich.table import Table
 
 from cortex.runtime.repository import install
 from cortex.serving.client import Client, request
+from cortex.serving.protocol import path
 
 H2LOAD = "h2load"
-PATH = "/inference.GRPCInferenceService/ModelInfer"
 CONNECTIONS = 4  # at most; the callers of one connection share it as parallel streams
 TICK = 100  # of the kernel's clock, a second
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one number of callers saw: answers a second, latencies in ms, the server's CPU in µs an answer."""
+    """What so many callers saw: answers a second, latencies in ms, the server's CPU in µs each."""
 
     callers: int
     rate: float
@@ -50,7 +51,7 @@ class Load:
 
 
 def raw(network: Network, seconds: float) -> float:
-    """Images a second of onnxruntime alone: the best of both ways to use two threads, over all batches."""
+    """Images a second of onnxruntime alone: the best of two ways to use two threads."""
     model = network.model().SerializeToString()
     best = 0.0
     for threads, intra in ((1, 2), (2, 1)):
@@ -125,12 +126,19 @@ def load(server: Served, model: str, message: Path, callers: int, seconds: float
     """Lets so many callers ask for so many seconds, after a second to warm up."""
     connections = min(callers, CONNECTIONS)
     with tempfile.NamedTemporaryFile() as log:
-        command = [H2LOAD, f"-c{connections}", f"-m{callers // connections}", f"-D{round(seconds * 1000)}ms"]
+        command = [
+            H2LOAD,
+            f"-c{connections}",
+            f"-m{callers // connections}",
+            f"-D{round(seconds * 1000)}ms",
+        ]
         command += ["--warm-up-time=1", f"--log-file={log.name}", f"-d{message}"]
         command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
         before, cpu = server.answered(model), server.cpu()
         subprocess.run(
-            [*command, f"http://{server.grpc}{PATH}"], check=True, stdout=subprocess.DEVNULL
+            [*command, f"http://{server.grpc}{path('ModelInfer')}"],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         after, cpu = server.answered(model), server.cpu() - cpu
         took = np.loadtxt(log.name, usecols=2, ndmin=1) / 1000  # ms
@@ -152,7 +160,7 @@ def ask(server: Served, model: str, network: Network) -> bytes:
     message = request(model, {"input": image})
     session = ort.InferenceSession(network.model().SerializeToString())
     wanted: Any = session.run(None, {"input": image})
-    np.testing.assert_allclose(answer["output"], wanted[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(answer.outputs["output"], wanted[0], rtol=1e-4, atol=1e-6)
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 

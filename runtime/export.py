@@ -18,7 +18,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from .errors import GraphError, UnreadableFile
-from .ir import Graph
+from .ir import Graph, input_types
 from .network import Network
 from .tape import Tape, Value, onnx_type, value_info
 from .weights import WeightsFile
@@ -90,7 +90,7 @@ def _emit(graph: Graph, tape: Tape, stored: WeightsFile) -> Mapping[str, Value]:
         return tape.op("Cast", [value], to=TensorProto.FLOAT)
 
     for node in graph.nodes:
-        tape.scope = node.name
+        tape.scope, tape.types = node.name, input_types(node, graph.types)
         params = {local: parameter(name) for local, name in node.params.items()}
         inputs = [values[name] if name else None for name in node.inputs]
         emitted = node.op.onnx(tape, params, *inputs)

@@ -41,6 +41,8 @@ class Tape:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self.scope = ""
         """The node of the network whose operation is emitting; fresh values are named after it."""
+        self.types: Sequence[Tensor | None] = ()
+        """The types of that node's inputs."""
         self._count = 0
 
     def op(

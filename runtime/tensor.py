@@ -123,15 +123,17 @@ def _ceiling(over: Size, by: int) -> Size:
     common = math.gcd(by, *rest.values())
     rest = {factors: n // common for factors, n in rest.items()}
     by, constant = by // common, -(-constant // common)
-    match [*rest.items()]:
+    inside = Symbol.of({**rest, (): constant})
+    match [(f, n) for f, n in rest.items() if any(isinstance(factor, Ceiling) for factor in f)]:
         case [((Ceiling() as inner,), 1)]:  # ceil((ceil(a/b) + c)/d) = ceil((a + b*c)/(b*d))
-            last = _ceiling(total((inner.over, constant * inner.by)), inner.by * by)
-        case []:
-            last = constant
-        case _:
+            others = total((inside, scaled(inner, -1)))
+            last = _ceiling(total((inner.over, scaled(others, inner.by))), inner.by * by)
+        case _ if rest:
             outside = -(-constant // by)
-            inside = Symbol.of({**rest, (): constant - outside * by})
+            inside = total((inside, -outside * by))
             last = total((Symbol.of({(Ceiling.of(inside, by),): 1}), outside))
+        case _:
+            last = inside
     return total((Symbol.of(whole), last))
 
 

@@ -13,7 +13,7 @@ from ..runtime.errors import CortexError
 from .datatypes import BF16, BYTES, DATATYPES, Datatype
 from .errors import InvalidArgument
 from .pb import open_inference_grpc_pb2 as pb
-from .service import SERVICE
+from .protocol import path
 from .tensors import Array, decode, encode
 
 R = TypeVar("R", bound=Message)
@@ -32,6 +32,15 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """What a model answered, and which version of it."""
+
+    model: str
+    version: str
+    outputs: Mapping[str, Array]
 
 
 class Client:
@@ -64,19 +73,19 @@ class Client:
         inputs: Mapping[str, Array],
         outputs: Sequence[str] = (),
         version: str = "",
-    ) -> dict[str, Array]:
-        """Runs a model on arrays by name; answers with ``outputs``, or with all it declares."""
+    ) -> Inference:
+        """Runs a model on arrays by name; it answers with ``outputs``, or with all it declares."""
         message = request(model, inputs, outputs, version)
         response = self._call("ModelInfer", message, pb.ModelInferResponse)
         try:
-            return _arrays(response)
+            return Inference(response.model_name, response.model_version, _arrays(response))
         except (InvalidArgument, KeyError, ValueError) as error:
             raise ServerError(f"{self._target}: a damaged answer: {error}") from None
 
     def _call(self, method: str, message: bytes, kind: type[R]) -> R:
         try:
             call: Any = self._channel.unary_unary(
-                f"/{SERVICE}/{method}", response_deserializer=kind.FromString
+                path(method), response_deserializer=kind.FromString
             )
             return call(message, timeout=self._timeout)
         except grpc.RpcError as error:

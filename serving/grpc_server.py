@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from .address import Address
 from .errors import told
 from .pb import open_inference_grpc_pb2 as pb
-from .service import SERVICE, Call, Method
+from .protocol import SERVICE
+from .service import Call, Method
 
 Servicer: Any = getattr(health, "aio").HealthServicer  # noqa: B009  its stubs lack the attribute
 

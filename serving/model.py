@@ -143,9 +143,10 @@ class Model:
         """A program that computes ``names``, and what it calls them."""
         for name in names:
             if name not in self._outputs and name not in self._opened.layers:
+                known = dict.fromkeys([*self._outputs, *sorted(self._opened.layers)])
                 raise InvalidArgument(
                     f"output {name!r}: model {self.name!r} has no output or layer of this name; it "
-                    f"has {listed([*self._outputs, *sorted(self._opened.layers)])}"
+                    f"has {listed(list(known))}"
                 )
             if names.count(name) > 1:
                 raise InvalidArgument(f"output {name!r} is asked for {names.count(name)} times")

@@ -104,9 +104,8 @@ class Models:
         for model in reversed(chosen.values()):
             if model is not None:
                 return model
-        which = f"version {version}" if version else f"none of its versions {', '.join(chosen)}"
-        verb = "is not ready" if version else "is ready"
-        raise Unavailable(f"model {name!r}: {which} {verb}; the server's log says why")
+        which = f"version {version} is not ready" if version else "no version of it is ready"
+        raise Unavailable(f"model {name!r}: {which}; the server's log says why")
 
     def ready_versions(self, name: str) -> Sequence[str]:
         """The versions of a model that can be asked, in ascending order."""

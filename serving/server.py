@@ -16,8 +16,9 @@ from .http_server import http_server
 from .metrics import Metrics
 from .models import Models
 from .plane import Plane
+from .protocol import SERVICE
 from .rest import metrics_app, rest_app
-from .service import SERVICE, methods
+from .service import methods
 
 DISTRIBUTION = "cortex-inference"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -16,9 +16,8 @@ from .engine import TensorSpec
 from .messages import InferRequest, write_response
 from .pb import open_inference_grpc_pb2 as pb
 from .plane import NAME, Plane
+from .protocol import path
 from .wire import Malformed
-
-SERVICE = "inference.GRPCInferenceService"
 
 TensorMetadata = pb.ModelMetadataResponse.TensorMetadata
 M = TypeVar("M", bound=Message)
@@ -45,7 +44,7 @@ def methods(plane: Plane) -> Mapping[str, Method]:
         "ModelMetadata": service.model_metadata,
         "ModelInfer": service.model_infer,
     }
-    return {f"/{SERVICE}/{name}": method for name, method in named.items()}
+    return {path(name): method for name, method in named.items()}
 
 
 class _Service:

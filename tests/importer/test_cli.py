@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+
 from cortex.importer import load
 from cortex.importer.cli import main
 from cortex.importer.report import Report
@@ -54,8 +55,11 @@ def test_installs_and_says_so(model: Path, tmp_path: Path) -> None:
     (version,) = repository.versions(tmp_path / "models")
     assert (version.name, version.version) == ("small-model", 1)
     assert {file.name for file in version.path.iterdir()} == {
-        "model.onnx", "weights.safetensors", "check.safetensors", "report.json",
-    }  # fmt: skip
+        "model.onnx",
+        "weights.safetensors",
+        "check.safetensors",
+        "report.json",
+    }
 
 
 def test_the_next_version_by_default(model: Path, tmp_path: Path) -> None:
@@ -71,8 +75,10 @@ def test_json_is_one_object_of_the_schema(model: Path, tmp_path: Path) -> None:
     assert not report.verified
     assert report.source.keras_version == "2.4.0"
     assert [(at.name, at.class_, at.parameters) for at in report.layers] == [
-        ("x", "InputLayer", 0), ("hidden", "Dense", 15), ("classes", "Dense", 8),
-    ]  # fmt: skip
+        ("x", "InputLayer", 0),
+        ("hidden", "Dense", 15),
+        ("classes", "Dense", 8),
+    ]
     assert report.path
     assert json.loads((Path(report.path) / "report.json").read_text()) == json.loads(result.stdout)
 
@@ -80,15 +86,34 @@ def test_json_is_one_object_of_the_schema(model: Path, tmp_path: Path) -> None:
 def test_the_schema_is_a_stable_interface() -> None:
     schema = Report.model_json_schema(by_alias=True)
     assert list(schema["properties"]) == [
-        "model", "version", "path", "verified", "evidence", "reference", "source", "layers",
-        "outputs", "first_difference", "seconds", "warnings",
-    ]  # fmt: skip
+        "model",
+        "version",
+        "path",
+        "verified",
+        "evidence",
+        "reference",
+        "source",
+        "layers",
+        "outputs",
+        "first_difference",
+        "seconds",
+        "warnings",
+    ]
     assert set(schema["$defs"]["LayerReport"]["properties"]) == {
-        "name", "class", "output_shape", "parameters", "max_abs", "scale", "ok",
-    }  # fmt: skip
+        "name",
+        "class",
+        "output_shape",
+        "parameters",
+        "max_abs",
+        "scale",
+        "ok",
+    }
     assert set(schema["$defs"]["Source"]["properties"]) == {
-        "file", "sha256", "format", "keras_version",
-    }  # fmt: skip
+        "file",
+        "sha256",
+        "format",
+        "keras_version",
+    }
 
 
 def test_a_reference_beside_the_file_verifies(model: Path, tmp_path: Path) -> None:
@@ -172,25 +197,57 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "name with a slash": (["model.h5", "--name", "a/b"], 2, "model name 'a/b': use letters"),
     "hidden name": (["model.h5", "--name", ".x"], 2, "model name '.x': use letters"),
     "weights of the wrong shape": (
-        ["wrong.h5"], 3, "Keras Dense 'd': its kernel has the shape (5, 3), its options ask for (4, 3)",
+        ["wrong.h5"],
+        3,
+        "Keras Dense 'd': its kernel has the shape (5, 3), its options ask for (4, 3)",
     ),
     "input of the wrong shape": (
-        ["model.h5", "--input", "wide.npy"], 2, "wide.npy: input 'x': its shape is (5, 9), expected ('N', 4)",
+        ["model.h5", "--input", "wide.npy"],
+        2,
+        "wide.npy: input 'x': its shape is (5, 9), expected ('N', 4)",
     ),
-    "input of another name": (["model.h5", "--input", "named.npz"], 2, "the inputs are ['x'], given were ['y']"),
-    "input that is no array": (["model.h5", "--input", "text"], 3, "text: not an .npy or .npz file"),
+    "input of another name": (
+        ["model.h5", "--input", "named.npz"],
+        2,
+        "the inputs are ['x'], given were ['y']",
+    ),
+    "input that is no array": (
+        ["model.h5", "--input", "text"],
+        3,
+        "text: not an .npy or .npz file",
+    ),
     "input and reference": (
-        ["model.h5", "--reference", "ok.h5", "--input", "wide.npy"], 2, "were recorded for other inputs",
+        ["model.h5", "--reference", "ok.h5", "--input", "wide.npy"],
+        2,
+        "were recorded for other inputs",
     ),
-    "reference that is none": (["model.h5", "--reference", "model.h5"], 3, "it has no group 'inputs'"),
+    "reference that is none": (
+        ["model.h5", "--reference", "model.h5"],
+        3,
+        "it has no group 'inputs'",
+    ),
     "reference of another model": (
-        ["model.h5", "--reference", "named.h5"], 3, "its inputs are ['a', 'b'], the model's ['x']",
+        ["model.h5", "--reference", "named.h5"],
+        3,
+        "its inputs are ['a', 'b'], the model's ['x']",
     ),
-    "labels of another model": (["model.h5", "--labels", "three"], 2, "three: 3 labels for 2 classes"),
-    "labels that are none": (["model.h5", "--labels", "numbers"], 3, "numbers: a label is not a string"),
+    "labels of another model": (
+        ["model.h5", "--labels", "three"],
+        2,
+        "three: 3 labels for 2 classes",
+    ),
+    "labels that are none": (
+        ["model.h5", "--labels", "numbers"],
+        3,
+        "numbers: a label is not a string",
+    ),
     "labels in broken JSON": (["model.h5", "--labels", "broken"], 3, "broken: not a JSON list"),
-    "repository that is a file": (["model.h5", "--repository", "text"], 3, "cannot install the model"),
-}  # fmt: skip
+    "repository that is a file": (
+        ["model.h5", "--repository", "text"],
+        3,
+        "cannot install the model",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from cortex.importer import load
 
 from .keras_cases import CASES, file_name

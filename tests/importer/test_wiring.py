@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cortex.importer import load
 from cortex.runtime.errors import CortexError, UnreadableFile, Unsupported
 
@@ -40,8 +41,16 @@ def expected(x: Any) -> Any:
 
 
 SAME: dict[str, tuple[Any, str, str]] = {
-    "list-form Sequential": (sequential({"batch_input_shape": [None, 4]}, False), "a_input", "2.1.3"),
-    "dict-form Sequential": (sequential({"batch_input_shape": [None, 4]}, True), "a_input", "2.2.4"),
+    "list-form Sequential": (
+        sequential({"batch_input_shape": [None, 4]}, False),
+        "a_input",
+        "2.1.3",
+    ),
+    "dict-form Sequential": (
+        sequential({"batch_input_shape": [None, 4]}, True),
+        "a_input",
+        "2.2.4",
+    ),
     "Sequential with a build shape": (
         {
             "class_name": "Sequential",
@@ -50,12 +59,20 @@ SAME: dict[str, tuple[Any, str, str]] = {
         "a_input",
         "3.1.0",
     ),
-    "quadruples": (functional(given(), dense("a", 4, link("x")), dense("b", 2, link("a"))), "x", "2.4.0"),
+    "quadruples": (
+        functional(given(), dense("a", 4, link("x")), dense("b", 2, link("a"))),
+        "x",
+        "2.4.0",
+    ),
     "triples": (
-        functional(given(), dense("a", 4, [["x", 0, 0]]), dense("b", 2, [["a", 0, 0]])), "x", "2.0.1",
+        functional(given(), dense("a", 4, [["x", 0, 0]]), dense("b", 2, [["a", 0, 0]])),
+        "x",
+        "2.0.1",
     ),
     "bare quadruple": (
-        functional(given(), dense("a", 4, ["x", 0, 0, {}]), dense("b", 2, link("a"))), "x", "2.11.0",
+        functional(given(), dense("a", 4, ["x", 0, 0, {}]), dense("b", 2, link("a"))),
+        "x",
+        "2.11.0",
     ),
     "Keras 3": (
         functional(
@@ -67,12 +84,16 @@ SAME: dict[str, tuple[Any, str, str]] = {
         "3.4.1",
     ),
     "layers out of order": (
-        functional(given(), dense("b", 2, link("a")), dense("a", 4, link("x")), outputs=["b"]), "x", "2.4.0",
+        functional(given(), dense("b", 2, link("a")), dense("a", 4, link("x")), outputs=["b"]),
+        "x",
+        "2.4.0",
     ),
     "node numbers of a cut-out model": (
-        functional(given(), dense("a", 4, link("x")), dense("b", 2, [["a", 3, 0, {}]])), "x", "2.4.0",
+        functional(given(), dense("a", 4, link("x")), dense("b", 2, [["a", 3, 0, {}]])),
+        "x",
+        "2.4.0",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SAME)
@@ -127,7 +148,9 @@ def test_open_axes_have_names_of_their_own(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
     "unknown class of model": (
-        {"class_name": "Graph", "config": {}}, Unsupported, "class 'Graph'; known are Sequential",
+        {"class_name": "Graph", "config": {}},
+        Unsupported,
+        "class 'Graph'; known are Sequential",
     ),
     "unknown layers, all of them": (
         functional(given(), entry("Lambda", "f", link("x")), entry("Mystery", "g", link("f"))),
@@ -140,14 +163,19 @@ REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
         "go in a circle: (a → b → a|b → a → b)",
     ),
     "a layer that is not there": (
-        functional(given(), dense("a", 4, link("ghost"))), UnreadableFile, "'ghost' is used, but there is none",
+        functional(given(), dense("a", 4, link("ghost"))),
+        UnreadableFile,
+        "'ghost' is used, but there is none",
     ),
     "an input that is not there": (
-        functional(dense("a", 4, link("x")), inputs=["nobody"]), UnreadableFile, "'nobody'|'x' is used",
+        functional(dense("a", 4, link("x")), inputs=["nobody"]),
+        UnreadableFile,
+        "'nobody'|'x' is used",
     ),
     "more calls used than listed": (
         functional(
-            given(), dense("a", 4, link("x")),
+            given(),
+            dense("a", 4, link("x")),
             entry("Add", "sum", [["a", 2, 0, {}], ["a", 5, 0, {}]]),
         ),
         UnreadableFile,
@@ -175,14 +203,19 @@ REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
         "Keras Dropout 'd': it sets training=True, which would be lost",
     ),
     "a sparse input": (
-        functional(given(sparse=True), dense("a", 4, link("x"))), Unsupported, "sparse inputs are not",
+        functional(given(sparse=True), dense("a", 4, link("x"))),
+        Unsupported,
+        "sparse inputs are not",
     ),
     "an input of strings": (
-        functional({**given(), "config": {**given()["config"], "dtype": "string"}}, dense("a", 4, link("x"))),
+        functional(
+            {**given(), "config": {**given()["config"], "dtype": "string"}},
+            dense("a", 4, link("x")),
+        ),
         Unsupported,
         "dtype 'string' is not supported",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

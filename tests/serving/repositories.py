@@ -33,7 +33,7 @@ def weights() -> dict[str, Array]:
 
 
 def expected(x: Array) -> dict[str, Array]:
-    """What the dense network computes of ``x``: its layers ``hidden`` and ``scores``, its output ``probabilities``."""
+    """What the dense network computes of ``x``: two layers and its output, by name."""
     w = weights()
     hidden = np.maximum(x @ w["k1"] + w["b1"], 0)
     scores = hidden @ w["k2"] + w["b2"]
@@ -51,14 +51,16 @@ def sample(rows: int = 2, seed: int = 0) -> Array:
 
 
 def dense(root: Path, name: str = "dense", *, wrong: str = "", **config: Any) -> None:
-    """Installs the dense network with its layers and its check; ``wrong`` names a layer whose record is off."""
+    """Installs the dense network and its check; the records are off from layer ``wrong`` on."""
     x = sample()
     values = expected(x)
     if wrong:
         later = list(values)[list(values).index(wrong) :]
         values |= {each: values[each] + 0.5 for each in later}
     records = {each: Recorded.of(value) for each, value in values.items()}
-    check = Check({"x": x}, {"probabilities": records["probabilities"]}, records, evidence="recorded")
+    check = Check(
+        {"x": x}, {"probabilities": records["probabilities"]}, records, evidence="recorded"
+    )
     with install(root, name) as version:
         write(version.path / "weights.safetensors", weights(), {})
         onnx.save(_dense_graph(version.path / "weights.safetensors"), version.model)

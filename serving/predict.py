@@ -1,0 +1,51 @@
+"""``cortex-predict``: asks a served model about one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ..runtime.command import command
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@command("cortex-predict")
+@click.argument("server", metavar="HOST:PORT")
+@click.argument("model")
+@click.option("--input", "file", type=FILE, required=True, help=".npy, .npz, .png or .jpg")
+@click.option("--version", default="", help="Version of the model; the newest that is ready.")
+@click.option("--output", "outputs", multiple=True, help="Output or layer; may be repeated.")
+@click.option("--labels", type=FILE, help="A name for each class, one a line.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes shown.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+def main(
+    server: str,
+    model: str,
+    file: Path,
+    version: str,
+    outputs: Sequence[str],
+    labels: Path | None,
+    top: int,
+    json_wanted: bool,
+) -> None:
+    """Asks MODEL, served at HOST:PORT over gRPC, about a file.
+
+    An .npz holds an array for each input, by name. A picture is brought to the model's size and
+    channels, its values to 0 to 1.
+    """
+    from .answers import as_json, ranking, show
+    from .client import Client
+    from .inputs import read_inputs
+
+    names = labels.read_text().splitlines() if labels else ()
+    with Client(server) as client:
+        wanted, _ = client.metadata(model, version)
+        inference = client.infer(model, read_inputs(file, wanted), outputs, version)
+    ranked = ranking(inference, names, top)
+    if json_wanted:
+        click.echo(as_json(inference, ranked))
+    else:
+        show(inference, ranked)

@@ -1,0 +1,108 @@
+"""Graphs and networks that several tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortex.runtime.frame import Frame
+from cortex.runtime.ir import Graph, Layer, Node
+from cortex.runtime.network import Network
+from cortex.runtime.op import Operation, Steps
+from cortex.runtime.ops import Dense, Relu, Softmax
+from cortex.runtime.tensor import Tensor
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Halves(Operation):
+    """The two halves of the last axis, as two outputs; its second input may be left out.
+
+    It is not registered: nothing but a graph that is built with it knows it.
+    """
+
+    kind = "halves"
+
+    def infer(self, x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
+        half = Tensor((*x.shape[:-1], int(x.shape[-1]) // 2))
+        return half, half
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        def parts(whole: Array) -> tuple[Array, Array]:
+            width = whole.shape[-1] // 2
+            return whole[..., :width], whole[..., width:]
+
+        def forward() -> None:
+            for part, half in zip(parts(at.x[0]), at.y, strict=True):
+                at.xp.copyto(half, part)
+
+        def backward() -> None:
+            for part, half in zip(parts(at.dx[0]), at.dy, strict=True):
+                if half is None:
+                    part.fill(0)
+                else:
+                    at.xp.copyto(part, half)
+
+        return forward, backward if at.grads else None
+
+
+class Chain:
+    """Builds a graph node by node; ``add`` returns the name of the new value."""
+
+    def __init__(self, **inputs: Tensor) -> None:
+        self.inputs = inputs
+        self.nodes: list[Node] = []
+        self.layers: dict[str, Layer] = {}
+
+    def add(
+        self, op: Operation, *inputs: str, name: str = "", shares: Mapping[str, str] | None = None
+    ) -> str:
+        """Adds ``op``; its parameters are its own but for those in ``shares``."""
+        name = name or f"{op.kind}{len(self.nodes)}"
+        known = Graph(self.inputs, tuple(self.nodes), {}).types
+        types = [known[value] if value else None for value in inputs]
+        params = {local: f"{name}/{local}" for local in op.params(*types)} | dict(shares or {})
+        self.nodes.append(Node(name, op, inputs, params, name))
+        self.layers[name] = Layer(name, op.kind)
+        return name
+
+    def graph(self, *outputs: str) -> Graph:
+        """The graph, its outputs called as their values."""
+        return Graph(self.inputs, tuple(self.nodes), {v: v for v in outputs}, self.layers)
+
+
+def with_parameters(graph: Graph, seed: int = 0, dtype: Any = np.float32) -> Network:
+    """The network with random parameters; variances and scales are positive."""
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for name, spec in graph.parameters.items():
+        shape = tuple(int(n) for n in spec.shape)
+        fan = shape[0] if len(shape) > 1 else 1
+        array = rng.normal(size=shape) / np.sqrt(fan)
+        if name.endswith(("gamma", "moving_variance")):
+            array = rng.uniform(0.5, 1.5, shape)
+        arrays[name] = array.astype(dtype)
+    return Network(graph, arrays)
+
+
+def mlp(*widths: int, softmax: bool = True) -> Graph:
+    """Fully connected layers with relu between them, from ``x``; a softmax at the end."""
+    chain = Chain(x=Tensor(("N", widths[0])))
+    value = "x"
+    for i, width in enumerate(widths[1:], 1):
+        value = chain.add(Dense(width), value, name=f"dense{i}")
+        if i < len(widths) - 1:
+            value = chain.add(Relu(), value, name=f"relu{i}")
+    if softmax:
+        value = chain.add(Softmax(), value, name="probabilities")
+    return chain.graph(value)
+
+
+def drawn(shape: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Array:
+    """Normal numbers."""
+    return np.random.default_rng(seed).normal(size=tuple(shape)).astype(dtype)
