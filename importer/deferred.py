@@ -14,8 +14,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """An array that is read each time ``numpy.asarray`` wants it, and held by nobody."""
+    """An array that is read each time ``numpy.asarray`` wants it, and held by nobody.
 
+    ``name`` is what its file calls it.
+    """
+
+    name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[], Array]
@@ -32,4 +36,4 @@ class Deferred:
         """The array that ``change`` makes of it; its shape is that of a stand-in of no memory."""
         stand_in = np.broadcast_to(np.zeros((), self.dtype), self.shape)
         changed = change(stand_in)
-        return Deferred(changed.shape, changed.dtype, lambda: change(self.read()))
+        return Deferred(self.name, changed.shape, changed.dtype, lambda: change(self.read()))

@@ -132,8 +132,8 @@ def _arrays(weights: Group) -> Mapping[str, Mapping[str, Deferred]]:
 def _by_local_name(group: Group, names: Sequence[str]) -> Mapping[str, Deferred]:
     found: dict[str, Deferred] = {}
     for name in names:
-        local = name.rsplit("/", 1)[-1].removesuffix(":0")
-        if local in found:
-            raise UnreadableFile(f"{group.where}: two arrays are called {local!r}")
-        found[local] = group.array(name)
+        array = group.array(name)
+        if array.name in found:
+            raise UnreadableFile(f"{group.where}: two arrays are called {array.name!r}")
+        found[array.name] = array
     return found

@@ -88,7 +88,7 @@ class Group:
         return Group(self._path, found)
 
     def array(self, name: str) -> Deferred:
-        """A dataset; a slash in its name leads through groups."""
+        """A dataset; a slash in its name leads through groups. It is called by the last part."""
         *folders, last = [part for part in name.split("/") if part]
         place = self
         for folder in folders:
@@ -98,7 +98,8 @@ class Group:
             raise UnreadableFile(f"{self.where}: {name!r} is no dataset")
         _check_dataset(f"{self.where}/{name}", found)
         path, inside = self._path, str(found.name)
-        return Deferred(found.shape, found.dtype, lambda: _read(path, inside))
+        local = last.removesuffix(":0")
+        return Deferred(local, found.shape, found.dtype, lambda: _read(path, inside))
 
     def numbers(self, dataset: str, attribute: str) -> tuple[int, ...] | None:
         """An attribute of a dataset that is a list of whole numbers; None if there is none."""

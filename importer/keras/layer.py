@@ -169,7 +169,7 @@ class Layer:
         builder = self._builder
         name = self._free_name(f"{self._call}/{op.kind}")
         # A later call of a shared layer finds its parameters under the same names.
-        params = {local: f"{self.name}/{local}" for local in arrays}
+        params = {local: f"{self.name}/{array.name}" for local, array in arrays.items()}
         node = Node(name, op, inputs, params, self.name)
         self._check_arrays(op, inputs, arrays)
         builder.parameters.update({params[local]: array for local, array in arrays.items()})

@@ -10,7 +10,7 @@ from typing import Any
 from ..frame import Array, Frame
 from ..op import Step
 from .steps import in_turn
-from .windows import Reused, Windows, blocks, covers, length
+from .windows import Reused, Windows, blocks, length
 
 
 def maximum(at: Frame, w: Windows, x: Array, y: Array) -> Step:
@@ -94,15 +94,16 @@ def _along(
     xp: Any, w: Windows, axis: int, windows: slice, x: Array, y: Array, join: Any, neutral: float
 ) -> Step:
     """y = x reduced along one axis."""
-    leading = (slice(None),) * (axis + 1)
+    leading, count = (slice(None),) * (axis + 1), length(windows)
     cuts = [w.along(axis, element, windows) for element in range(w.kernel[axis])]
-    pairs = [(y[(*leading, ts)], x[(*leading, points)]) for points, ts in cuts]
-    # Those that fall on the input everywhere come first: they need nothing to begin with.
-    whole = [pair for pair, (_, ts) in zip(pairs, cuts, strict=True) if covers(ts, length(windows))]
-    rest = [pair for pair, (_, ts) in zip(pairs, cuts, strict=True) if not covers(ts, length(windows))]
-    first, *whole = whole or [(y, None)]
-
-    def step() -> None:
-        if first is None: ...
-
-    return step
+    # Elements that lie on the input in every window come first: with two, nothing is filled in.
+    whole = [x[(*leading, points)] for points, ts in cuts if length(ts) == count]
+    clipped = [
+        (y[(*leading, ts)], x[(*leading, points)]) for points, ts in cuts if length(ts) < count
+    ]
+    if len(whole) > 1:
+        first = partial(join, whole[0], whole[1], out=y)
+    else:
+        first = partial(xp.copyto, y, whole[0]) if whole else partial(y.fill, neutral)
+    rest = [(y, part) for part in whole[2:]] + clipped
+    return in_turn([first, *(partial(join, to, part, out=to) for to, part in rest)])

@@ -82,6 +82,15 @@ class Windows:
             (0, *self.before),
         )
 
+    def filled(self) -> list[list[int]]:
+        """For each axis, how many elements of each window lie on the input."""
+        counts = [[0] * n for n in self.count]
+        for axis, kernel in enumerate(self.kernel):
+            for element in range(kernel):
+                for t in range(self.count[axis])[self.along(axis, element)[1]]:
+                    counts[axis][t] += 1
+        return counts
+
     def elements(self) -> Iterator[Sizes]:
         """The elements of a window, in order."""
         return product(*map(range, self.kernel))
@@ -144,8 +153,8 @@ def length(cut: slice) -> int:
 class Reused:
     """Scratch memory that blocks use one after the other."""
 
-    def __init__(self, at: Frame) -> None:
-        self.xp = at.xp
+    def __init__(self, at: Frame, dtype: Any = None) -> None:
+        self.xp, self._dtype = at.xp, dtype
         self._take = at.scratch
         self._array: Array = None
 
@@ -153,7 +162,7 @@ class Reused:
         """A C-contiguous array over that memory; the first that is asked for should be the largest."""
         size = prod(shape)
         if self._array is None or size > self._array.size:
-            self._array = self._take((size,))
+            self._array = self._take((size,), self._dtype)
         return self._array[:size].reshape(shape)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -14,7 +18,7 @@ from cortex.runtime.ir import Graph, Layer, Node
 from cortex.runtime.network import Network
 from cortex.runtime.op import Operation, Steps
 from cortex.runtime.ops import Dense, Relu, Softmax
-from cortex.runtime.tensor import Tensor
+from cortex.runtime.tensor import Size, Tensor
 
 Array = NDArray[Any]
 
@@ -101,6 +105,16 @@ def mlp(*widths: int, softmax: bool = True) -> Graph:
     if softmax:
         value = chain.add(Softmax(), value, name="probabilities")
     return chain.graph(value)
+
+
+def evaluated(size: Size, **names: float | Fraction) -> int:
+    """What the text of a size says of numbers; floats are exact enough for small ones."""
+    return int(eval(_compiled(str(size)), {"ceil": math.ceil, **names}))
+
+
+@functools.cache
+def _compiled(text: str) -> CodeType:
+    return compile(text, "size", "eval")
 
 
 def drawn(shape: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Array:

@@ -37,8 +37,8 @@ def gradients(network: Network, given: Mapping[str, Any], shards: int) -> dict[s
     team.run(lambda i: plans[i].run())
     found = {f"value {v}": np.concatenate([p.v[v] for p in plans]) for v in graph.outputs}
     found |= {f"slope {v}": np.concatenate([p.g[v] for p in plans]) for v in plans[0].g}
-    found["loss"] = sum(plan.losses for plan in plans)
+    found["loss"] = np.sum([plan.losses for plan in plans], axis=0)
     found["state"] = parameters.flat
     if plans[0].grad is not None:
-        found["gradient"] = sum(plan.grad for plan in plans)
+        found["gradient"] = np.sum([plan.grad for plan in plans], axis=0)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ _armed = False
 
 
 class StrictArray(np.ndarray[Any, Any]):
-    """An array on which, once armed, every ufunc and every function must be told where its result goes."""
+    """An array on which, once armed, every function must be told where its result goes."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.get("out")
@@ -57,7 +57,7 @@ class Strict:
         return np.zeros(*args, **kwargs).view(StrictArray)
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
+    def armed(self) -> Generator[None]:
         global _armed
         _armed = True
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from itertools import product as combinations
-from types import CodeType
 
 import pytest
 from hypothesis import given
@@ -25,6 +23,8 @@ from cortex.runtime.tensor import (
     window,
 )
 
+from .networks import evaluated
+
 STEPS: Mapping[str, Callable[[Size], Size]] = {
     **{
         f"window {minus} {stride}": lambda n, minus=minus, stride=stride: window(n, minus, stride)
@@ -40,16 +40,6 @@ STEPS: Mapping[str, Callable[[Size], Size]] = {
 NUMBERS = range(200, 260)  # large enough for no window to be clamped, long enough for every residue
 
 
-def value(size: Size, **names: float | Fraction) -> int:
-    """What the text of a size says of numbers; floats are exact enough for small ones."""
-    return int(eval(compiled(str(size)), {"ceil": math.ceil, **names}))
-
-
-@functools.cache
-def compiled(text: str) -> CodeType:
-    return compile(text, "size", "eval")
-
-
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_the_text_computes_what_numbers_do(length: int) -> None:
     for names in combinations(STEPS, repeat=length):
@@ -60,7 +50,7 @@ def test_the_text_computes_what_numbers_do(length: int) -> None:
             number: Size = n
             for name in names:
                 number = STEPS[name](number)
-            assert value(size, H=n) == number, (names, size)
+            assert evaluated(size, H=n) == number, (names, size)
 
 
 def test_equal_functions_have_equal_text() -> None:
@@ -69,7 +59,7 @@ def test_equal_functions_have_equal_text() -> None:
         size: Size = "H"
         for name in names:
             size = STEPS[name](size)
-        function = tuple(value(size, H=n) for n in NUMBERS)
+        function = tuple(evaluated(size, H=n) for n in NUMBERS)
         assert text_of.setdefault(function, size) == size, names
     # The other way round, equal text is an equal function, as the text is what is evaluated.
     assert len(set(text_of.values())) == len(text_of) > 1000
@@ -177,7 +167,7 @@ def exactly(formula: object, **names: int) -> int:
 
 @given(sizes, st.integers(1, 500), st.integers(1, 500))
 def test_any_formula_computes_what_numbers_do(formula: object, h: int, w: int) -> None:
-    found = value(compute(formula), H=Fraction(h), W=Fraction(w))
+    found = evaluated(compute(formula), H=Fraction(h), W=Fraction(w))
     assert found == exactly(formula, H=h, W=w)
 
 

@@ -35,7 +35,7 @@ assert KINDS.keys() == DATATYPES.keys() - {BF16.name}
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models of every trait: dense (twice), broken, one of each datatype, two inputs, a table, pictures."""
+    """Models of every trait; ``dense`` has two versions, ``broken`` does not pass its check."""
     root = tmp_path_factory.mktemp("models")
     dense(root)
     dense(root)

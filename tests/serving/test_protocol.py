@@ -1,4 +1,4 @@
-"""Our protocol file against the one every client has compiled in, and the generated code against our file."""
+"""Our protocol file against the one every client has compiled in; the generated code against it."""
 
 from __future__ import annotations
 

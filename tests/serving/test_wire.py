@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,18 +81,10 @@ def test_a_damaged_request_is_refused_or_read_as_the_generated_parser_reads_it(
     try:
         read = InferRequest.read(damaged)
         for _, typed in read.tensors:
-            pb.InferTensorContents.FromString(bytes(typed))
-    except Exception as error:
-        assert type(error) in (Malformed, pb_error())
-    else:
-        agrees(read, pb.ModelInferRequest.FromString(damaged))
-
-
-def pb_error() -> type[Exception]:
-    """What the generated parser raises."""
-    from google.protobuf.message import DecodeError
-
-    return DecodeError
+            pb.InferTensorContents.FromString(bytes(typed))  # these are parsed when they are used
+    except (Malformed, DecodeError):
+        return
+    agrees(read, pb.ModelInferRequest.FromString(damaged))
 
 
 @given(st.binary(max_size=60))

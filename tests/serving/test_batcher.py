@@ -1,0 +1,377 @@
+"""The batcher alone, on functions that wait until they are let go: nothing depends on timing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import monotonic
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cortex.serving.batcher import Arrays, Batcher, Limits
+from cortex.serving.errors import Expired, Overloaded
+
+Array: TypeAlias = NDArray[Any]
+FOREVER = 3600.0
+PATIENCE = 20.0  # seconds until a test that hangs is ended
+
+
+class Doubling:
+    """Answers with twice the input. Holds its thread until ``gate`` is open; remembers what it ran."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.started = threading.Semaphore(0)
+        self.batches: list[Array] = []
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        self.batches.append(inputs[0])
+        self.started.release()
+        assert self.gate.wait(PATIENCE)
+        return [inputs[0] * 2]
+
+    @property
+    def rows(self) -> list[int]:
+        """How many rows each batch had."""
+        return [len(batch) for batch in self.batches]
+
+    async def begun(self) -> None:
+        """Waits until one more run has begun."""
+        assert await asyncio.to_thread(self.started.acquire, timeout=PATIENCE)
+
+
+class Witness:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.waited: list[float] = []
+
+    def executed(self, rows: int, seconds: float, waited: Sequence[float]) -> None:
+        assert seconds >= 0
+        self.rows.append(rows)
+        self.waited += waited
+
+
+def x(*values: float) -> list[Array]:
+    """An input of one column."""
+    return [np.array(values, np.float32)[:, np.newaxis]]
+
+
+def run(
+    body: Callable[[Batcher, Doubling], Awaitable[None]],
+    limits: Limits | None = None,
+    witness: Witness | None = None,
+) -> Doubling:
+    """Runs ``body`` with a batcher and a function that waits; opens its gate at the end."""
+    double = Doubling()
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(PATIENCE),
+            Batcher(limits or Limits(max_batch=4), witness or Witness()) as batcher,
+        ):
+            try:
+                await body(batcher, double)
+            finally:
+                double.gate.set()
+
+    asyncio.run(main())
+    return double
+
+
+async def waiting(batcher: Batcher, *requests: Coroutine[Any, Any, Arrays]) -> list[Any]:
+    """Starts requests and returns their tasks when all of them wait in the queue, or have begun."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def held(batcher: Batcher, double: Doubling) -> asyncio.Task[Arrays]:
+    """Makes the one thread busy, so that what comes next gathers."""
+    (task,) = await waiting(batcher, batcher.infer(double, x(0)))
+    await double.begun()
+    return task
+
+
+def test_requests_gather_while_a_batch_runs() -> None:
+    witness = Witness()
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        first = await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(1, 10)))
+        assert batcher.waiting == 9
+        double.gate.set()
+        answers = await asyncio.gather(first, *tasks)
+        assert [answer[0].tolist() for answer in answers] == [[[2 * n]] for n in range(10)]
+
+    assert run(body, witness=witness).rows == [1, 4, 4, 1]
+    assert witness.rows == [1, 4, 4, 1]
+    assert len(witness.waited) == 10
+
+
+def test_a_request_may_bring_several_rows_and_is_never_cut() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(
+            batcher,
+            batcher.infer(double, x(1, 2, 3)),
+            batcher.infer(double, x(4, 5)),  # does not fit behind the first: begins the next batch
+            batcher.infer(double, x(6)),
+            batcher.infer(double, x(*range(9))),  # more than a batch may have: runs alone
+            batcher.infer(double, x(7)),
+        )
+        double.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert [len(answer[0]) for answer in answers] == [3, 2, 1, 9, 1]
+        assert answers[1][0].tolist() == [[8], [10]]
+
+    assert run(body).rows == [1, 3, 3, 9, 1]
+
+
+def test_shapes_dtypes_and_functions_never_mix() -> None:
+    other = Doubling()
+    other.gate.set()
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(
+            batcher,
+            batcher.infer(double, x(1)),
+            batcher.infer(double, [np.zeros((1, 2), np.float32)]),
+            batcher.infer(double, [np.zeros((1, 1), np.float64)]),
+            batcher.infer(other, x(1)),
+            batcher.infer(double, x(2)),
+        )
+        double.gate.set()
+        await asyncio.gather(*tasks)
+
+    double = run(body)
+    assert [(batch.shape, batch.dtype.name) for batch in double.batches] == [
+        ((1, 1), "float32"),
+        ((2, 1), "float32"),
+        ((1, 2), "float32"),
+        ((1, 1), "float64"),
+    ]
+    assert other.rows == [1]
+
+
+def test_groups_take_turns() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        narrow = [batcher.infer(double, x(n)) for n in range(8)]
+        wide = batcher.infer(double, [np.zeros((1, 2), np.float32)])
+        tasks = await waiting(batcher, *narrow, wide)
+        double.gate.set()
+        await asyncio.gather(*tasks)
+
+    assert [batch.shape for batch in run(body).batches] == [(1, 1), (4, 1), (1, 2), (4, 1)]
+
+
+def test_a_request_that_must_be_alone_is_alone() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        scalar = [np.float32(3).reshape(())]
+        tasks = await waiting(
+            batcher,
+            batcher.infer(double, scalar, alone=True),
+            batcher.infer(double, x(1, 2), alone=True),
+            batcher.infer(double, x(1, 2), alone=True),
+        )
+        double.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert answers[0][0] == 6
+
+    assert [batch.shape for batch in run(body).batches] == [(1, 1), (), (2, 1), (2, 1)]
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
+        with pytest.raises(Overloaded, match="3 requests are waiting already; try again later"):
+            await batcher.infer(double, x(9))
+
+    run(body, Limits(max_batch=4, max_queue=3))
+
+
+@pytest.mark.parametrize("leaver", [0, 1, 2])
+def test_who_cancels_while_waiting_is_not_run_and_harms_nobody(leaver: int) -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
+        tasks[leaver].cancel()
+        await asyncio.wait([tasks[leaver]])
+        assert batcher.waiting == 2  # its place is free again
+        double.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers.pop(leaver), asyncio.CancelledError)
+        stayed = [n for n in range(3) if n != leaver]
+        assert [answer[0].tolist() for answer in answers] == [[[2 * n]] for n in stayed]
+
+    assert run(body).rows == [1, 2]
+
+
+@pytest.mark.parametrize("leaver", [0, 1, 2])
+def test_who_cancels_while_the_batch_runs_harms_nobody(leaver: int) -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        first = await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
+        double.gate.set()
+        await first
+        double.gate.clear()
+        # The batch of three may have begun before the gate closed; both ways the mates are
+        # answered.
+        tasks[leaver].cancel()
+        double.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for n, answer in enumerate(answers):
+            if n != leaver:
+                assert answer[0].tolist() == [[2 * n]]
+
+    run(body)
+
+
+def test_who_cancels_a_run_that_has_begun_leaves_the_next_ones_unharmed() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        first = await held(batcher, double)
+        first.cancel()
+        await asyncio.wait([first])
+        (second,) = await waiting(batcher, batcher.infer(double, x(5)))
+        double.gate.set()
+        assert (await second)[0].tolist() == [[10]]
+
+    assert run(body).rows == [1, 1]
+
+
+def test_an_expired_request_is_not_run() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        late = batcher.infer(double, x(1), deadline=monotonic() - 1)
+        in_time = batcher.infer(double, x(2), deadline=monotonic() + FOREVER)
+        tasks = await waiting(batcher, late, in_time)
+        with pytest.raises(Expired, match="the deadline passed before the answer was there"):
+            await tasks[0]
+        double.gate.set()
+        assert (await tasks[1])[0].tolist() == [[4]]
+
+    assert [batch.tolist() for batch in run(body).batches] == [[[0]], [[2]]]
+
+
+def test_a_deadline_that_passes_during_the_run_ends_the_wait() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        with pytest.raises(Expired):
+            await batcher.infer(double, x(1), deadline=monotonic() + 0.05)
+
+    run(body)
+
+
+def test_the_threads_drop_what_expired_before_the_loop_has_noticed() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        first = await held(batcher, double)
+        (late,) = await waiting(batcher, batcher.infer(double, x(1), deadline=monotonic() - 1))
+        double.gate.set()  # from here on the thread is free, while the loop has run no timer yet
+        await asyncio.gather(first, late, return_exceptions=True)
+        assert isinstance(late.exception(), Expired)
+
+    assert run(body).rows == [1]
+
+
+class Picky:
+    """Refuses batches that hold a negative number."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        self.rows.append(len(inputs[0]))
+        if (inputs[0] < 0).any():
+            raise ValueError("negative")
+        return inputs
+
+
+def test_a_request_that_fails_its_batch_fails_alone() -> None:
+    picky = Picky()
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(picky, x(n)) for n in (1, -1, 2)))
+        double.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[1], ValueError)
+        assert [answers[n][0].tolist() for n in (0, 2)] == [[[1]], [[2]]]
+        assert (await batcher.infer(picky, x(3)))[0].tolist() == [[3]]
+
+    run(body)
+    assert picky.rows == [3, 1, 1, 1, 1]
+
+
+def test_outputs_that_are_not_by_row_are_computed_one_request_at_a_time() -> None:
+    def total(inputs: Arrays) -> Arrays:
+        return [inputs[0].sum(axis=0)]
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(total, x(n, n)) for n in (1, 2)))
+        double.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert [answer[0].tolist() for answer in answers] == [[2], [4]]
+
+    run(body)
+
+
+def test_threads_run_batches_side_by_side() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        await held(batcher, double)  # begins while the first still runs
+
+    assert run(body, Limits(max_batch=4, runners=2)).rows == [1, 1]
+
+
+def test_with_a_delay_a_full_batch_does_not_wait() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(4)))
+        await asyncio.gather(*tasks)
+
+    assert run(body, Limits(max_batch=4, delay=FOREVER)).rows == [4]
+
+
+def test_with_a_delay_a_lone_request_waits_for_it() -> None:
+    witness, delay = Witness(), 0.05
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(2)))
+        await asyncio.gather(*tasks)
+
+    assert run(body, Limits(max_batch=4, delay=delay), witness).rows == [2]
+    assert max(witness.waited) >= delay
+
+
+def test_with_a_delay_what_must_be_alone_does_not_wait() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        await batcher.infer(double, x(1), alone=True)
+
+    assert run(body, Limits(max_batch=4, delay=FOREVER)).rows == [1]
+
+
+def test_closing_runs_what_waits() -> None:
+    double = Doubling()
+
+    async def main() -> None:
+        async with Batcher(Limits(max_batch=4, delay=FOREVER), Witness()) as batcher:
+            double.gate.set()
+            tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
+        answers = await asyncio.gather(*tasks)
+        assert [answer[0].tolist() for answer in answers] == [[[0]], [[2]], [[4]]]
+
+    before = threading.active_count()
+    asyncio.run(main())
+    assert double.rows == [3]
+    assert threading.active_count() <= before
