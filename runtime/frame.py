@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .memory import ALIGNMENT
 from .op import Step
 from .shard import ALONE, Shard
 
@@ -26,31 +28,24 @@ class Scratch:
     def __init__(self, xp: Any) -> None:
         self._xp = xp
         self._block: Array = xp.empty(0, "uint8")
-        self._used = 0
+        self._used = self._wanted = 0
 
     def rewind(self) -> None:
         """The next node's turn."""
-        self._used = 0
+        self._used = self._wanted = 0
 
     def take(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """A C-contiguous array with undefined contents."""
-        array, size = self._at(self._used, shape, dtype)
-        if array is None:
-            self._block = self._xp.empty(size + self._block.size // 4, "uint8")
+        size = math.prod(shape) * self._xp.dtype(dtype).itemsize
+        room = -(-size // ALIGNMENT) * ALIGNMENT
+        self._wanted += room
+        if self._used + room > self._block.size:
+            # Room for all this turn has asked for, so that the next such turn needs no other block.
+            self._block = self._xp.empty(self._wanted * 5 // 4, "uint8")
             self._used = 0
-            array, size = self._at(0, shape, dtype)
-        self._used += size
+        array = self._block[self._used : self._used + size].view(dtype).reshape(shape)
+        self._used += room
         return array
-
-    def _at(self, offset: int, shape: tuple[int, ...], dtype: Any) -> tuple[Array | None, int]:
-        count = 1
-        for n in shape:
-            count *= n
-        size = -(-count * self._xp.dtype(dtype).itemsize // 64) * 64
-        if offset + size > self._block.size:
-            return None, size
-        raw = self._block[offset : offset + count * self._xp.dtype(dtype).itemsize]
-        return raw.view(dtype).reshape(shape), size
 
 
 @dataclass(slots=True)

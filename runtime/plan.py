@@ -17,7 +17,7 @@ from .losses import Term
 from .memory import Arena, Buffer
 from .op import Step, Steps
 from .parameters import Parameters, Weights
-from .random import uniform
+from .random import Clock, uniform
 from .shard import ALONE, Shard
 from .tensor import Tensor
 from .values import allocate
@@ -46,9 +46,9 @@ class Plan:
     Attributes:
         v: every input, output, target and kept value by name, as the array it is always in.
         g: the gradients of the values in ``wrt``; zero where no loss depends on one.
+        grad: the gradient vector; None without ``terms`` or ``Parameters``.
         losses: one element a term, of this shard's rows.
         forward, backward: the steps.
-        step: the number of this step, which random numbers depend on.
 
     Raises:
         GraphError: sizes that do not fit, or a name that is missing.
@@ -72,7 +72,9 @@ class Plan:
     ) -> None:
         self.graph, self.parameters, self.xp = graph, parameters, xp
         self.dtype, self.training, self.shard = parameters.dtype, training, shard
-        self.terms, self.step, self._seed = tuple(terms), 0, seed
+        self.terms, self._clock, self._seed = tuple(terms), Clock(), seed
+        # No method: what a plan holds must not hold the plan, or its memory would outlive it.
+        self._is_view = partial(_is_view, training=training)
         nodes = {node.name for node in graph.nodes}
         self.frozen = frozenset(frozen if isinstance(parameters, Parameters) else nodes)
         self.types = _with_targets(infer(graph, sizes), graph, self.terms)
@@ -97,7 +99,7 @@ class Plan:
         self._arrays = allocate(graph, self.types, self.dtype, kept, reuse, self._is_view, xp)
         self._gradients = Arena(xp, self._grads.buffers())
         self.losses: Array = xp.zeros(len(self.terms), self.dtype)
-        self.grad: Array | None = None
+        self.grad: Any = None
         self._dp: Mapping[str, Array] = {}
         if isinstance(parameters, Parameters) and self.terms:
             self.grad = parameters.gradient() if grad is None else grad
@@ -109,6 +111,15 @@ class Plan:
         public = {*graph.inputs, *(term.target for term in self.terms), *kept}
         self.v = {name: self._arrays[name] for name in public}
         self.g = {name: self._gradient_of(name) for name in wrt}
+
+    @property
+    def step(self) -> int:
+        """The number of the step that runs next, which random numbers depend on."""
+        return self._clock.step
+
+    @step.setter
+    def step(self, number: int) -> None:
+        self._clock.step = number
 
     def run(self) -> None:
         """Forward, then backward if there is one."""
@@ -137,9 +148,6 @@ class Plan:
             else:
                 parts[-1].append(step)
         return parts
-
-    def _is_view(self, node: Node) -> bool:
-        return node.op.view or (node.op.inert and not self.training)
 
     def _bind(self) -> None:
         """Binds every node in order, and gathers the two lists of steps."""
@@ -211,7 +219,7 @@ class Plan:
             grads=bool(flow.dp) or any(flow.dx),
             name=name,
             scratch_memory=self._scratch,
-            draw=uniform(self._seed, index, lambda: self.step, self.xp),
+            draw=uniform(self._seed, index, self._clock, self.xp),
             shard=self.shard,
             rows=next(iter(self.types.values())).sizes[0],
         )
@@ -276,6 +284,10 @@ def _prove(graph: Graph, types: Mapping[str, Tensor]) -> None:
                     f"{node.title}: for these sizes its {local} would be {param.shape}, "
                     f"but it is {made.shape}"
                 )
+
+
+def _is_view(node: Node, training: bool) -> bool:
+    return node.op.view or (node.op.inert and not training)
 
 
 def _flat(steps: Steps) -> list[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,15 @@ import numpy as np
 LANES = 8  # float32 numbers that one turn of Philox 4x64's counter gives
 
 
+@dataclass(slots=True)
+class Clock:
+    """The step that all random numbers of a plan are drawn for."""
+
+    step: int = 0
+
+
 def uniform(
-    seed: int, node: int, step: Callable[[], int], xp: Any = np
+    seed: int, node: int, clock: Clock, xp: Any = np
 ) -> Callable[[tuple[int, ...], int], Callable[[], Any]]:
     """From a shape, and the number of its first row: a function that draws float32 in [0, 1).
 
@@ -31,7 +39,7 @@ def uniform(
         counter = state["state"]["counter"]
 
         def draw() -> Any:
-            counter[:] = first_row * turns, step(), 0, 0
+            counter[:] = first_row * turns, clock.step, 0, 0
             state["buffer_pos"], state["has_uint32"] = 4, 0
             philox.state = state
             generator.random(dtype=np.float32, out=drawn)

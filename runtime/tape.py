@@ -42,7 +42,7 @@ class Tape:
         self.scope = ""
         """The node of the network whose operation is emitting; fresh values are named after it."""
         self.types: Sequence[Tensor | None] = ()
-        """The types of that node's inputs."""
+        """The types of that node's inputs; ``type`` reads them."""
         self._count = 0
 
     def op(
@@ -74,6 +74,12 @@ class Tape:
             )
         )
         return values if outputs > 1 else values[0]
+
+    def type(self, i: int = 0) -> Tensor:
+        """The type of an input, one that is there, of the node that is emitting."""
+        found = self.types[i]
+        assert found is not None
+        return found
 
     def first(self, value: Value) -> Value:
         """The value channels first; itself if it has fewer than three axes."""

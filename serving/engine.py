@@ -75,16 +75,14 @@ class Engine:
         Raises:
             Unsupported: onnxruntime cannot run it, here, or the protocol cannot carry its tensors.
         """
-        ort = runtime()
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        options, providers = self._options(folder), self._providers()
         try:
-            session = ort.InferenceSession(
-                str(model) if isinstance(model, Path) else model.SerializeToString(),
-                self._options(folder),
-                self._providers(),
-            )
+            session = runtime().InferenceSession(source, options, providers)
         except Exception as error:  # onnxruntime's errors have no root but this one
             raise Unsupported(f"onnxruntime does not open the model: {error}") from None
-        log.debug("%s: %s", folder, ", ".join(session.get_providers()))
+        if (first := providers[0][0]) not in session.get_providers():
+            log.warning("%s: %s cannot be used here, running on the CPU", folder, first)
         return Program(session, self.run_options)
 
     def stop(self) -> None:

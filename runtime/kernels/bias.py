@@ -10,7 +10,7 @@ from ..op import Step
 
 
 def add_bias(at: Frame, y: Array, bias: Array) -> Step:
-    """y += bias, over the last axis."""
+    """Writes y += bias, over the last axis."""
     xp, line = at.xp, at.scratch(y.shape[-2:])
     lines, flat = y.reshape(-1, line.size), line.reshape(-1)
 
@@ -22,7 +22,7 @@ def add_bias(at: Frame, y: Array, bias: Array) -> Step:
 
 
 def bias_gradient(at: Frame, dy: Array, dbias: Array) -> Step:
-    """dbias = the sum of dy over all axes but the last."""
+    """Writes dbias = the sum of dy over all axes but the last."""
     xp, line = at.xp, at.scratch(dy.shape[-2:])
     lines, flat = dy.reshape(-1, line.size), line.reshape(-1)
 

@@ -9,22 +9,23 @@ from typing import Any
 
 from ..frame import Array, Frame
 from ..op import Step
+from .blocks import Reused, blocks, length
 from .steps import in_turn
-from .windows import Reused, Windows, blocks, length
+from .windows import Windows
 
 
 def maximum(at: Frame, w: Windows, x: Array, y: Array) -> Step:
-    """y[t] = the largest element of window t; padding never is."""
+    """Writes y[t] = the largest element of window t; padding never is."""
     return _reduced(at, w, x, y, at.xp.maximum, -math.inf)
 
 
 def total(at: Frame, w: Windows, x: Array, y: Array) -> Step:
-    """y[t] = the sum of window t."""
+    """Writes y[t] = the sum of window t."""
     return _reduced(at, w, x, y, at.xp.add, 0)
 
 
 def maximum_gradient(at: Frame, w: Windows, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-    """dx[i] = the sum of dy[t] over the windows t whose first largest element is i."""
+    """Writes dx[i] = the sum of dy[t] over the windows t whose first largest element is i."""
     masks, takens, products = Reused(at, bool), Reused(at, bool), Reused(at)
     steps: list[Step] = [] if w.tiling else [partial(dx.fill, 0)]
     for images, rows in _blocks(w, x):
@@ -55,7 +56,7 @@ def _first_largest(xp: Any, x: Array, largest: Array, taken: Array, here: Array)
 
 
 def total_gradient(at: Frame, w: Windows, dy: Array, dx: Array) -> Step:
-    """dx[i] = the sum of dy[t] over the windows t that i is in."""
+    """Writes dx[i] = the sum of dy[t] over the windows t that i is in."""
     steps: list[Step] = [] if w.tiling else [partial(dx.fill, 0)]
     for images, rows in _blocks(w, dx):
         for element in w.elements():
@@ -93,7 +94,7 @@ def _reduced(at: Frame, w: Windows, x: Array, y: Array, join: Any, neutral: floa
 def _along(
     xp: Any, w: Windows, axis: int, windows: slice, x: Array, y: Array, join: Any, neutral: float
 ) -> Step:
-    """y = x reduced along one axis."""
+    """Writes y = x reduced along one axis."""
     leading, count = (slice(None),) * (axis + 1), length(windows)
     cuts = [w.along(axis, element, windows) for element in range(w.kernel[axis])]
     # Elements that lie on the input in every window come first: with two, nothing is filled in.

@@ -1,13 +1,13 @@
 """Convolution of 3 x 3 with stride one by Winograd's F(2x2, 3x3): 16 products for 36.
 
-Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015. A tile of 2 x 2 outputs
+Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015. A tile of 2 x 2 outputs y
 depends on 4 x 4 inputs d and the 3 x 3 kernel g:
 
-    y = A.T [ (G g G.T) * (B.T d B) ] A        * per element, for every tile, channel and filter
+    y = A.T [ (G g G.T) * (B.T d B) ] A
 
-Summed over the channels, each of the 16 elements is a matrix product (tiles, channels) @ (channels,
-filters). The gradient of the kernel is the transpose of that: G.T [ (B.T d B).T @ (A dy A.T) ] G.
-The transforms only add and halve, so results differ from a direct sum by a few roundings.
+Summed over the channels, each of the 16 elements is a matrix product, (tiles, channels) @
+(channels, filters). The gradient of the kernel is that turned round: G.T [ (B.T d B).T @ (A dy
+A.T) ] G. The transforms only add and halve, so results differ from a plain sum by a few roundings.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from typing import Any
 
 from ..frame import Array, Frame
 from ..op import Step
+from .blocks import BLOCK, Reused, blocks, length
 from .steps import in_turn, summed
-from .windows import BLOCK, Reused, Windows, blocks, inside, length
+from .windows import Windows, inside
 
 MANY = 32
-"""Channels and filters from which the products saved outweigh the transforms."""
+"""Channels and filters from which the products that are saved outweigh the transforms."""
 TILES = 128
-"""Tiles from which the products outweigh the transform of the kernel, and in a block at least."""
+"""Tiles from which they outweigh the kernel's transform too, and that a block has at least."""
 
 
 def suits(w: Windows, images: int, channels: int, filters: int) -> bool:
-    """Whether this form applies, and is cheaper than columns."""
+    """Whether this form is possible, and cheaper than columns."""
     possible = w.kernel == (3, 3) and w.stride == w.dilation == (1, 1)
     tiles = images * (-(-w.count[0] // 2)) * (-(-w.count[1] // 2))
     return possible and min(channels, filters) >= MANY and tiles >= TILES
 
 
 def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
-    """y = A.T [ (G g G.T) * (B.T x B) ] A."""
+    """Writes y = A.T [ (G g G.T) * (B.T x B) ] A."""
     xp, (channels, filters) = at.xp, kernel.shape[-2:]
     half, weights = at.scratch((4, 3, channels, filters)), at.scratch((4, 4, channels, filters))
+    flat = _matrices(weights)
 
     def transform() -> None:
         _kernel(xp, kernel, half)
@@ -47,11 +49,11 @@ def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
     def part(block: Block) -> Step:
         inputs, outputs = _matrices(block.inputs), _matrices(block.outputs)
         columns = block.outputs[:2].swapaxes(0, 1)
-        pairs = [(to, block.outputs[at]) for at, to in block.tiles(y)]
+        pairs = [(to, block.outputs[tiles]) for tiles, to in block.tiles(y)]
 
         def step() -> None:
             block.write()
-            xp.matmul(inputs, _matrices(weights), out=outputs)
+            xp.matmul(inputs, flat, out=outputs)
             _output(xp, block.outputs)
             _output(xp, columns)
             for to, tiles in pairs:
@@ -63,21 +65,20 @@ def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
 
 
 def kernel_gradient(at: Frame, w: Windows, x: Array, dy: Array, dkernel: Array) -> Step:
-    """dkernel = G.T [ (B.T x B).T @ (A dy A.T) ] G."""
+    """Writes dkernel = G.T [ (B.T x B).T @ (A dy A.T) ] G."""
     xp, (channels, filters) = at.xp, dkernel.shape[-2:]
     half, total = at.scratch((4, 3, channels, filters)), at.scratch((4, 4, channels, filters))
 
     def part(block: Block, target: Array) -> Step:
         inputs, outputs = _matrices(block.inputs).swapaxes(1, 2), _matrices(block.outputs)
-        corners = block.outputs[::3, ::3]
-        columns = block.outputs[::3].swapaxes(0, 1)
-        pairs = [(corners[at], tiles) for at, tiles in block.tiles(dy)]
+        corners, columns = block.outputs[::3, ::3], block.outputs[::3].swapaxes(0, 1)
+        pairs = [(corners[tiles], slopes) for tiles, slopes in block.tiles(dy)]
 
         def step() -> None:
             block.write()
             corners.fill(0)
-            for to, tiles in pairs:
-                xp.copyto(to, tiles)
+            for to, slopes in pairs:
+                xp.copyto(to, slopes)
             _output_gradient(xp, columns)
             _output_gradient(xp, block.outputs)
             xp.matmul(inputs, outputs, out=_matrices(target))
@@ -97,7 +98,7 @@ def kernel_gradient(at: Frame, w: Windows, x: Array, dy: Array, dkernel: Array) 
 
 
 def _kernel(xp: Any, g: Array, out: Array) -> None:
-    """G g: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2."""
+    """Writes G g: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2."""
     xp.copyto(out[0], g[0])
     xp.copyto(out[3], g[2])
     xp.add(g[0], g[2], out=out[1])
@@ -107,7 +108,7 @@ def _kernel(xp: Any, g: Array, out: Array) -> None:
 
 
 def _kernel_gradient(xp: Any, u: Array, out: Array) -> None:
-    """G.T u: u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3."""
+    """Writes G.T u: u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3."""
     xp.subtract(u[1], u[2], out=out[1])
     xp.add(u[1], u[2], out=out[2])
     xp.multiply(out[1:3], 0.5, out=out[1:3])
@@ -116,7 +117,7 @@ def _kernel_gradient(xp: Any, u: Array, out: Array) -> None:
 
 
 def _input(xp: Any, d: tuple[Array, Array, Array, Array], out: Array) -> None:
-    """B.T d: d0 - d2, d1 + d2, d2 - d1, d1 - d3."""
+    """Writes B.T d: d0 - d2, d1 + d2, d2 - d1, d1 - d3."""
     xp.subtract(d[0], d[2], out=out[0])
     xp.add(d[1], d[2], out=out[1])
     xp.subtract(d[2], d[1], out=out[2])
@@ -124,7 +125,7 @@ def _input(xp: Any, d: tuple[Array, Array, Array, Array], out: Array) -> None:
 
 
 def _output(xp: Any, m: Array) -> None:
-    """A.T m, over the first half of m: m0 + m1 + m2, m1 - m2 - m3."""
+    """Writes A.T m over the first half of m: m0 + m1 + m2, m1 - m2 - m3."""
     xp.add(m[0], m[1], out=m[0])
     xp.add(m[0], m[2], out=m[0])
     xp.subtract(m[1], m[2], out=m[1])
@@ -132,23 +133,23 @@ def _output(xp: Any, m: Array) -> None:
 
 
 def _output_gradient(xp: Any, m: Array) -> None:
-    """A dy, where m0 and m3 are dy0 and dy1: dy0, dy0 + dy1, dy0 - dy1, -dy1."""
+    """Writes A dy, where m0 and m3 are dy: m0, m0 + m3, m0 - m3, -m3."""
     xp.add(m[0], m[3], out=m[1])
     xp.subtract(m[0], m[3], out=m[2])
     xp.negative(m[3], out=m[3])
 
 
 def _matrices(a: Array) -> Array:
-    """(4, 4, images, rows, columns, channels) as (16, tiles, channels); kernels likewise."""
+    """Tiles (4, 4, images, rows, columns, channels), or kernels, as 16 matrices."""
     return a.reshape(16, -1, a.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The tiles in ``rows`` of tiles of ``images``.
+    """The tiles in ``rows`` (of tiles) of ``images``.
 
-    ``write`` fills ``inputs`` with B.T d B; ``outputs`` is room for what is multiplied with it. Both
-    are (4, 4, images, rows, columns, channels).
+    ``write`` fills ``inputs`` with B.T d B; ``outputs`` is room for what it is multiplied with, or
+    gives. Both are (4, 4, images, rows, columns, channels).
     """
 
     images: slice
@@ -158,7 +159,10 @@ class Block:
     outputs: Array
 
     def tiles(self, y: Array) -> Iterator[tuple[tuple[Any, ...], Array]]:
-        """Each of the 2 x 2 elements of the tiles that lies in y: (its index in 2 x 2 tiles, y)."""
+        """For each of the 2 x 2 elements of a tile: (its index in tiles, where it lies in y).
+
+        The last tiles of an odd number of rows or columns reach beyond y.
+        """
         for row in (0, 1):
             for column in (0, 1):
                 first, last = 2 * self.rows.start + row, 2 * self.rows.stop
@@ -170,37 +174,32 @@ def _blocks(at: Frame, w: Windows, x: Array, filters: int) -> Iterator[Block]:
     channels, (height, width) = x.shape[-1], (-(-n // 2) for n in w.count)
     padded, half, inputs, outputs = (Reused(at) for _ in range(4))
     per_tile = 16 * (channels + filters)
+    # The more channels, the more tiles it takes to make up for fetching the kernel.
     most = max(BLOCK, max(TILES, (channels + filters) // 4) * per_tile)
     for images, rows in blocks(len(x), height, width * per_tile, most):
         shape = (length(images), length(rows))
         d = padded.part(shape[0], 2 * shape[1] + 2, 2, width + 1, channels)
         lines = half.part(4, *shape, 2, width + 1, channels)
         tiles = inputs.part(4, 4, *shape, width, channels)
-        write = in_turn([_loader(at.xp, w, x[images], rows, d), _transformer(at.xp, d, lines, tiles)])
+        write = in_turn([*_load(at.xp, w, x[images], rows, d), _transform(at.xp, d, lines, tiles)])
         yield Block(images, rows, write, tiles, outputs.part(4, 4, *shape, width, filters))
 
 
-def _loader(xp: Any, w: Windows, x: Array, rows: slice, d: Array) -> Step:
-    """Copies the input under some rows of tiles to d: (images, rows, column % 2, column // 2, channels).
+def _load(xp: Any, w: Windows, x: Array, rows: slice, d: Array) -> Iterator[Step]:
+    """Copies the input under some rows of tiles to d, even and odd columns apart.
 
-    With even and odd columns apart, all that is added below are long runs of memory.
+    So all that is added after is long runs of memory. d: (images, rows, column % 2, column // 2,
+    channels).
     """
     lines, ys = inside(2 * rows.start - w.before[0], 1, w.size[0], d.shape[1])
-    pairs: list[tuple[Array, Array]] = []
+    yield partial(d.fill, 0)
     for odd in (0, 1):
         xs, columns = inside(w.before[1] - odd, 2, d.shape[3], w.size[1])
-        pairs.append((d[:, lines, odd, columns], x[:, ys, xs]))
-
-    def load() -> None:
-        d.fill(0)
-        for to, part in pairs:
-            xp.copyto(to, part)
-
-    return load
+        yield partial(xp.copyto, d[:, lines, odd, columns], x[:, ys, xs])
 
 
-def _transformer(xp: Any, d: Array, lines: Array, tiles: Array) -> Step:
-    """tiles = B.T d B: first down the rows, then along them."""
+def _transform(xp: Any, d: Array, lines: Array, tiles: Array) -> Step:
+    """Writes tiles = B.T d B: first down the rows, then along them."""
     last = d.shape[1] - 2
     rows = (d[:, 0:last:2], d[:, 1:last:2], d[:, 2::2], d[:, 3::2])
     even, odd = lines[:, :, :, 0], lines[:, :, :, 1]

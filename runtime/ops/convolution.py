@@ -72,7 +72,7 @@ class Convolution(Operation):
             "Conv",
             [tape.first(x), kernel, p.get("bias")],
             group=self.groups,
-            **self._sliding.attributes(tape.types[0]),
+            **self._sliding.attributes(tape.type()),
         )
 
     @classmethod
@@ -129,7 +129,7 @@ class DepthwiseConvolution(Operation):
         return _bind_depthwise(self._sliding, at, at.p["kernel"].shape)
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        channels, rank = tape.types[0].shape[-1], len(self.kernel_size)
+        channels, rank = tape.type().shape[-1], len(self.kernel_size)
         flat = tape.constant([*self.kernel_size, 1, -1])
         kernel = tape.op("Reshape", [p["kernel"], flat])
         kernel = tape.op("Transpose", [kernel], perm=(rank + 1, rank, *range(rank)))
@@ -137,7 +137,7 @@ class DepthwiseConvolution(Operation):
             "Conv",
             [tape.first(x), kernel, p.get("bias")],
             group=channels,
-            **self._sliding.attributes(tape.types[0]),
+            **self._sliding.attributes(tape.type()),
         )
 
     @classmethod
@@ -156,18 +156,19 @@ class DepthwiseConvolution(Operation):
 
 @operation("transposed_convolution")
 class TransposedConvolution(Operation):
-    """What the gradient of a convolution's input is: every input element adds a window to y.
+    """What the gradient of a convolution's input is: every element of x adds a window to y.
 
     y[i] = sum of x[t] @ kernel[k].T over the t and k with t * stride + k * dilation - before = i,
-    plus bias. Padding crops what the windows span. Along each axis, as in Keras, with
-    extent = dilation * (kernel - 1) + 1,
+    plus the bias. The windows span (size - 1) * stride + extent, where extent = dilation * (kernel
+    - 1) + 1; padding says how much of that is cropped, as in Keras:
 
-        "valid"           size * stride + max(extent - stride, 0), nothing cropped
-        "same"            size * stride; what is cropped for it is split in half, the odd one after
-        explicit          (size - 1) * stride + extent - before - after
+        "valid"    nothing; a stride above the extent adds zeros after, to size * stride
+        "same"     what is beyond size * stride, one half before and one after, the odd one after;
+                   with an output padding, beyond (size - 1) * stride + extent % 2
+        explicit   (before, after) for each axis
 
-    An output padding is what a size of (size - 1) * stride + extent ("same": + extent % 2) or
-    an explicit one is short of. Parameters: kernel (*kernel_size, filters, channels), bias (filters,).
+    An output padding is that much more after. Parameters: kernel (*kernel_size, filters, channels),
+    bias (filters,).
     """
 
     filters: int
@@ -189,29 +190,31 @@ class TransposedConvolution(Operation):
     def infer(self, x: Tensor) -> Tensor:
         s = self._sliding
         s.check(x)
-        more = self.output_padding
-        if more and (
-            len(more) != s.rank or not all(0 <= m < n for m, n in zip(more, s.stride, strict=True))
-        ):
-            raise ValueError(
-                f"output padding {more} is not from 0 to the stride {s.stride} less one"
-            )
+        self._check_output_padding()
         sizes = [scaled(n, s.stride[i], self._crop(i)[1]) for i, n in enumerate(x.shape[1:-1])]
         if small := [n for n in sizes if isinstance(n, int) and n < 1]:
             raise ValueError(f"padding {self.padding} crops an axis to {small[0]}")
         return Tensor((x.shape[0], *sizes, self.filters))
 
+    def _check_output_padding(self) -> None:
+        more, stride = self.output_padding, self._sliding.stride
+        if more is not None and (
+            len(more) != len(stride)
+            or not all(0 <= m < n for m, n in zip(more, stride, strict=True))
+        ):
+            raise ValueError(f"output padding {more} is not below the stride {stride} on each axis")
+
     def _crop(self, axis: int) -> tuple[int, int]:
-        """(what is cropped before an axis, what its size is beyond size * stride)."""
-        s = self._sliding
-        extent, stride = s.extent[axis], s.stride[axis]
+        """What is cropped before an axis, and what its size is beyond size * stride."""
+        extent, stride = self._sliding.extent[axis], self._sliding.stride[axis]
         more = self.output_padding[axis] if self.output_padding else 0
         if isinstance(self.padding, tuple):
-            return self.padding[axis][0], extent - stride - sum(self.padding[axis]) + more
+            before, after = self.padding[axis]
+            return before, extent - stride - before - after + more
         if self.padding == "valid":
-            return 0, (
-                max(extent, stride) if self.output_padding is None else extent + more
-            ) - stride
+            return 0, max(
+                extent - stride, 0
+            ) if self.output_padding is None else extent - stride + more
         beyond = 0 if self.output_padding is None else extent % 2 - stride + more
         return max(extent - stride - beyond, 0) // 2, beyond
 
@@ -227,15 +230,12 @@ class TransposedConvolution(Operation):
         )
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        s = self._sliding
-        rank = s.rank
+        s, rank = self._sliding, len(self.kernel_size)
         kernel = tape.op("Transpose", [p["kernel"]], perm=(rank + 1, rank, *range(rank)))
         crops = [self._crop(axis) for axis in range(rank)]
-        # What is cropped after an axis; where that is less than nothing, ONNX calls it output padding.
-        after = [
-            e - t - before - beyond
-            for e, t, (before, beyond) in zip(s.extent, s.stride, crops, strict=True)
-        ]
+        spans = [extent - stride for extent, stride in zip(s.extent, s.stride, strict=True)]
+        # Less than nothing cropped after an axis is what ONNX calls output padding.
+        after = [n - before - beyond for n, (before, beyond) in zip(spans, crops, strict=True)]
         return tape.op(
             "ConvTranspose",
             [tape.first(x), kernel, p.get("bias")],

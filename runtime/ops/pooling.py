@@ -46,7 +46,10 @@ class Pooling(Operation):
 
 @operation("max_pooling")
 class MaxPooling(Pooling):
-    """y[t] = the largest element of window t of each channel. Of equal ones the first has the slope."""
+    """y[t] = the largest element of window t, in each channel.
+
+    The slope goes to it; of equal ones to the first.
+    """
 
     pool_size: tuple[int, ...]
     strides: tuple[int, ...] = ()
@@ -60,7 +63,7 @@ class MaxPooling(Pooling):
         return forward, pooling.maximum_gradient(at, w, x, y, at.dy[0], at.dx[0])
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        return tape.op("MaxPool", [tape.first(x)], **self.sliding.attributes(tape.types[0]))
+        return tape.op("MaxPool", [tape.first(x)], **self.sliding.attributes(tape.type()))
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
@@ -69,7 +72,7 @@ class MaxPooling(Pooling):
 
 @operation("average_pooling")
 class AveragePooling(Pooling):
-    """y[t] = the mean of window t of each channel; padding counts as zeros or does not count."""
+    """y[t] = the mean of window t, in each channel; padding counts as zeros, or does not count."""
 
     pool_size: tuple[int, ...]
     strides: tuple[int, ...] = ()
@@ -101,7 +104,7 @@ class AveragePooling(Pooling):
             "AveragePool",
             [tape.first(x)],
             count_include_pad=int(self.count_padding),
-            **self.sliding.attributes(tape.types[0]),
+            **self.sliding.attributes(tape.type()),
         )
 
     @classmethod
@@ -155,7 +158,7 @@ class GlobalPooling(Operation):
 
 @operation("global_max_pooling")
 class GlobalMaxPooling(GlobalPooling):
-    """The largest element of each channel. Of equal ones the first has the slope."""
+    """The largest element of each channel. The slope goes to it; of equal ones to the first."""
 
     keepdims: bool = False
 
@@ -203,11 +206,12 @@ def _flat(array: Array) -> Array:
 
 
 def _to_first_largest(at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-    """dx = dy where x is y for the first time along axis 1, else 0."""
+    """Writes dx = dy where x is y for the first time along axis 1, else 0."""
     xp, count = at.xp, x.shape[1]
     places = at.hold((count, 1), "int32")
     places[:, 0] = xp.arange(count)
-    here, found, first = at.scratch(x.shape, bool), at.scratch(x.shape, "int32"), at.scratch(y.shape, "int32")
+    here, found = at.scratch(x.shape, bool), at.scratch(x.shape, "int32")
+    first = at.scratch(y.shape, "int32")
 
     def backward() -> None:
         xp.equal(x, y, out=here)

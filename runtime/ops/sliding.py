@@ -12,13 +12,16 @@ from ..tensor import Size, Tensor, window
 Pairs = tuple[tuple[int, int], ...]
 """(before, after) for each spatial axis."""
 Padding = Literal["valid", "same", "causal"] | Pairs
-"""Zeros around the input. "valid": none. "same": as many as give ceil(size / stride) outputs, the odd
-one after. "causal": as many before as let no output see what comes after it."""
+"""Padding around the input. "valid": none; "same": what gives ceil(size / stride) outputs, half of it
+before, the odd one after; "causal": before only, so that no output sees what comes after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
-    """Windows of ``kernel`` elements, ``dilation`` apart, every ``stride``; an entry per spatial axis."""
+    """Windows of ``kernel`` elements, ``dilation`` apart, one every ``stride``.
+
+    There is an entry per spatial axis.
+    """
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -78,7 +81,7 @@ class Sliding:
             count = window(size, self._minus(axis), self.stride[axis])
             if isinstance(count, int) and count < 1:
                 raise ValueError(
-                    f"a window of {self.extent[axis]} does not fit into spatial axis {axis} of {size}"
+                    f"a window of {self.extent[axis]} is longer than an axis of {size}"
                 )
             counts.append(count)
         return tuple(counts)

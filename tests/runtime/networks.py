@@ -25,14 +25,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Halves(Operation):
-    """The two halves of the last axis, as two outputs; its second input may be left out.
+    """The two halves of the last axis, as two outputs; a second input, or none, changes nothing.
 
     It is not registered: nothing but a graph that is built with it knows it.
     """
 
     kind = "halves"
 
-    def infer(self, x: Tensor, scale: Tensor | None = None) -> tuple[Tensor, ...]:
+    def infer(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, ...]:
         half = Tensor((*x.shape[:-1], int(x.shape[-1]) // 2))
         return half, half
 
@@ -46,11 +46,13 @@ class Halves(Operation):
                 at.xp.copyto(half, part)
 
         def backward() -> None:
-            for part, half in zip(parts(at.dx[0]), at.dy, strict=True):
-                if half is None:
-                    part.fill(0)
-                else:
-                    at.xp.copyto(part, half)
+            for dx in at.dx:
+                if dx is not None:
+                    dx.fill(0)
+            if at.dx[0] is not None:
+                for part, half in zip(parts(at.dx[0]), at.dy, strict=True):
+                    if half is not None:
+                        at.xp.copyto(part, half)
 
         return forward, backward if at.grads else None
 

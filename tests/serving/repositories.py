@@ -19,7 +19,7 @@ from cortex.runtime.repository import ModelConfig, install, write_check, write_c
 from cortex.runtime.weights import WeightsFile, write
 
 Array = NDArray[Any]
-Value = tuple[str, int, Sequence[int | str]]  # name, element type, shape
+Value = tuple[str, int, Sequence[int | str | None]]  # name, element type, shape
 
 FLOAT = TensorProto.FLOAT
 WIDTH, HIDDEN, CLASSES = 4, 8, 3

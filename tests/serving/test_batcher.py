@@ -21,7 +21,7 @@ PATIENCE = 20.0  # seconds until a test that hangs is ended
 
 
 class Doubling:
-    """Answers with twice the input. Holds its thread until ``gate`` is open; remembers what it ran."""
+    """Answers with twice the input once ``gate`` is open; remembers what it was given."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -84,11 +84,18 @@ def run(
     return double
 
 
-async def waiting(batcher: Batcher, *requests: Coroutine[Any, Any, Arrays]) -> list[Any]:
+async def waiting(
+    batcher: Batcher, *requests: Coroutine[Any, Any, Arrays]
+) -> list[asyncio.Task[Arrays]]:
     """Starts requests and returns their tasks when all of them wait in the queue, or have begun."""
     tasks = [asyncio.create_task(request) for request in requests]
     await asyncio.sleep(0)
     return tasks
+
+
+async def settled(tasks: Sequence[asyncio.Task[Arrays]]) -> list[Any]:
+    """What each task returned or raised."""
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
 async def held(batcher: Batcher, double: Doubling) -> asyncio.Task[Arrays]:
@@ -175,7 +182,7 @@ def test_groups_take_turns() -> None:
 def test_a_request_that_must_be_alone_is_alone() -> None:
     async def body(batcher: Batcher, double: Doubling) -> None:
         await held(batcher, double)
-        scalar = [np.float32(3).reshape(())]
+        scalar = [np.array(3, np.float32)]
         tasks = await waiting(
             batcher,
             batcher.infer(double, scalar, alone=True),
@@ -208,7 +215,7 @@ def test_who_cancels_while_waiting_is_not_run_and_harms_nobody(leaver: int) -> N
         await asyncio.wait([tasks[leaver]])
         assert batcher.waiting == 2  # its place is free again
         double.gate.set()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await settled(tasks)
         assert isinstance(answers.pop(leaver), asyncio.CancelledError)
         stayed = [n for n in range(3) if n != leaver]
         assert [answer[0].tolist() for answer in answers] == [[[2 * n]] for n in stayed]
@@ -218,22 +225,23 @@ def test_who_cancels_while_waiting_is_not_run_and_harms_nobody(leaver: int) -> N
 
 @pytest.mark.parametrize("leaver", [0, 1, 2])
 def test_who_cancels_while_the_batch_runs_harms_nobody(leaver: int) -> None:
+    later = Doubling()
+
     async def body(batcher: Batcher, double: Doubling) -> None:
-        first = await held(batcher, double)
-        tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
+        await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(later, x(n)) for n in range(3)))
         double.gate.set()
-        await first
-        double.gate.clear()
-        # The batch of three may have begun before the gate closed; both ways the mates are
-        # answered.
+        await later.begun()
         tasks[leaver].cancel()
-        double.gate.set()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        for n, answer in enumerate(answers):
-            if n != leaver:
-                assert answer[0].tolist() == [[2 * n]]
+        await asyncio.wait([tasks[leaver]])
+        later.gate.set()
+        answers = await settled(tasks)
+        assert isinstance(answers.pop(leaver), asyncio.CancelledError)
+        stayed = [n for n in range(3) if n != leaver]
+        assert [answer[0].tolist() for answer in answers] == [[[2 * n]] for n in stayed]
 
     run(body)
+    assert later.rows == [3]
 
 
 def test_who_cancels_a_run_that_has_begun_leaves_the_next_ones_unharmed() -> None:
@@ -301,7 +309,7 @@ def test_a_request_that_fails_its_batch_fails_alone() -> None:
         await held(batcher, double)
         tasks = await waiting(batcher, *(batcher.infer(picky, x(n)) for n in (1, -1, 2)))
         double.gate.set()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await settled(tasks)
         assert isinstance(answers[1], ValueError)
         assert [answers[n][0].tolist() for n in (0, 2)] == [[[1]], [[2]]]
         assert (await batcher.infer(picky, x(3)))[0].tolist() == [[3]]

@@ -1,0 +1,348 @@
+"""The server over gRPC, asked by the clients people use: tritonclient, health checks, reflection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tritonclient.grpc import service_pb2
+
+from cortex.serving.datatypes import BYTES, DATATYPES
+from cortex.serving.grpc_server import grpc_server
+from cortex.serving.pb import open_inference_grpc_pb2 as pb
+from cortex.serving.protocol import SERVICE, path
+from cortex.serving.server import Server, serving
+
+from .conftest import KINDS
+from .repositories import dense, expected, sample
+from .running import anywhere
+from .test_tensors import VALUES
+
+Code = grpc.StatusCode
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Any]:
+    """A tritonclient."""
+    with triton.InferenceServerClient(str(server.grpc)) as client:
+        yield client
+
+
+@pytest.fixture
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    """A plain connection."""
+    with grpc.insecure_channel(str(server.grpc)) as channel:
+        yield channel
+
+
+def tensor(name: str, array: Any, datatype: str = "FP32") -> Any:
+    """An input of tritonclient's."""
+    made = triton.InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+def wanted(*names: str) -> list[Any]:
+    """Requested outputs of tritonclient's."""
+    return [triton.InferRequestedOutput(name) for name in names]
+
+
+def call(channel: grpc.Channel, method: str, message: bytes) -> bytes:
+    """One call with bytes."""
+    answer: Any = channel.unary_unary(method)
+    return answer(message, timeout=20)
+
+
+def status(channel: grpc.Channel, method: str, message: bytes) -> tuple[grpc.StatusCode, str]:
+    """The status and message of a call that must fail."""
+    with pytest.raises(grpc.RpcError) as error:
+        call(channel, method, message)
+    failed: Any = error.value
+    return failed.code(), failed.details()
+
+
+def test_the_server_tells_about_itself(client: Any) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.get_server_metadata().name == "cortex"
+    assert client.is_model_ready("dense")
+    assert client.is_model_ready("dense", "1")
+    assert not client.is_model_ready("broken")
+
+
+def test_a_model_tells_about_itself(client: Any) -> None:
+    found = client.get_model_metadata("dense")
+    assert (found.name, list(found.versions), found.platform) == (
+        "dense",
+        ["1", "2"],
+        "onnxruntime_onnx",
+    )
+    (x,), (y,) = found.inputs, found.outputs  # layers are no outputs
+    assert (x.name, x.datatype, list(x.shape)) == ("x", "FP32", [-1, 4])
+    assert (y.name, y.datatype, list(y.shape)) == ("probabilities", "FP32", [-1, 3])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_datatype_there_and_back(client: Any, name: str) -> None:
+    values = VALUES[name] if name != "BYTES" else [b"", b"a", "é".encode(), b"\0b"]
+    array = np.array(values, DATATYPES[name].dtype).reshape(2, 2)
+    found = client.infer(f"same-{name.lower()}", [tensor("x", array, name)])
+    assert found.get_output("y").datatype == name
+    answer = found.as_numpy("y")
+    assert answer.shape == (2, 2)
+    assert (answer == array).all()
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if DATATYPES[name].field])
+def test_every_datatype_in_typed_contents(channel: grpc.Channel, name: str) -> None:
+    values = VALUES[name] if name != "BYTES" else [b"", b"a", "é".encode(), b"\0b"]
+    request = pb.ModelInferRequest(model_name=f"same-{name.lower()}", id="7")
+    given = request.inputs.add(name="x", datatype=name, shape=[2, 2])
+    getattr(given.contents, DATATYPES[name].field).extend(values)
+    answer = pb.ModelInferResponse.FromString(
+        call(channel, path("ModelInfer"), request.SerializeToString())
+    )
+    assert answer.id == "7"
+    assert answer.model_version == "1"
+    assert answer.outputs[0].shape == [2, 2]
+    if DATATYPES[name] is not BYTES:
+        raw = np.array(values, DATATYPES[name].dtype).tobytes()
+        assert list(answer.raw_output_contents) == [raw]
+
+
+def test_the_answer_is_right(client: Any) -> None:
+    x = sample(5)
+    found = client.infer("dense", [tensor("x", x)], request_id="abc")
+    assert found.get_response().id == "abc"
+    assert found.get_response().model_version == "2"
+    np.testing.assert_allclose(found.as_numpy("probabilities"), expected(x)["probabilities"], 1e-5)
+
+
+def test_any_layer_on_request(client: Any) -> None:
+    x = sample(3)
+    names = ("turned", "hidden", "probabilities")
+    found = client.infer("dense", [tensor("x", x)], outputs=wanted(*names))
+    assert [output.name for output in found.get_response().outputs] == list(names)
+    np.testing.assert_allclose(found.as_numpy("hidden"), expected(x)["hidden"], 1e-5)
+    np.testing.assert_allclose(found.as_numpy("turned"), expected(x)["hidden"].T, 1e-5)
+
+
+def test_a_model_with_a_fixed_first_axis_is_served(client: Any) -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert (client.infer("fixed", [tensor("x", x)]).as_numpy("y") == x).all()
+
+
+def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
+    inputs = [sample(1 + n % 3, seed=n) for n in range(100)]
+
+    async def main() -> list[Any]:
+        async with triton_aio.InferenceServerClient(str(server.grpc)) as client:
+            calls = [client.infer("dense", [tensor("x", x)]) for x in inputs]
+            return list(await asyncio.gather(*calls))
+
+    for x, answer in zip(inputs, asyncio.run(main()), strict=True):
+        found = answer.as_numpy("probabilities")
+        np.testing.assert_allclose(found, expected(x)["probabilities"], 1e-4)
+
+
+REFUSED = {
+    "unknown model": (
+        "nope",
+        [("x", sample(), "FP32")],
+        Code.NOT_FOUND,
+        "model 'nope' is not here",
+    ),
+    "not ready": (
+        "broken",
+        [("x", sample(), "FP32")],
+        Code.UNAVAILABLE,
+        "no version of it is ready",
+    ),
+    "name": ("dense", [("z", sample(), "FP32")], Code.INVALID_ARGUMENT, "no such input"),
+    "shape": ("dense", [("x", sample()[:, :3], "FP32")], Code.INVALID_ARGUMENT, "found [2, 3]"),
+    "datatype": (
+        "dense",
+        [("x", sample().astype(np.float64), "FP64")],
+        Code.INVALID_ARGUMENT,
+        "the model takes FP32, found 'FP64'",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "code", "message"), REFUSED.values(), ids=REFUSED.keys()
+)
+def test_a_wrong_request_has_its_status(
+    client: Any, model: str, inputs: Sequence[Any], code: grpc.StatusCode, message: str
+) -> None:
+    with pytest.raises(triton.InferenceServerException) as error:
+        client.infer(model, [tensor(*each) for each in inputs])
+    failed: Any = error.value
+    assert failed.status() == str(code)
+    assert message in failed.message()
+
+
+@pytest.mark.parametrize("method", ["ModelReady", "ModelMetadata"])
+@pytest.mark.parametrize("version", ["", "9"])
+def test_what_is_unknown_is_not_found(channel: grpc.Channel, method: str, version: str) -> None:
+    name = "dense" if version else "nope"
+    message = pb.ModelReadyRequest(name=name, version=version).SerializeToString()
+    assert status(channel, path(method), message)[0] is Code.NOT_FOUND
+
+
+def test_the_metadata_of_a_model_that_is_not_ready_is_unavailable(channel: grpc.Channel) -> None:
+    message = pb.ModelMetadataRequest(name="broken").SerializeToString()
+    assert status(channel, path("ModelMetadata"), message)[0] is Code.UNAVAILABLE
+
+
+def raw_request(*raw: bytes, typed: Sequence[float] = ()) -> bytes:
+    """A request for one row of the dense network."""
+    request = pb.ModelInferRequest(model_name="dense", raw_input_contents=raw)
+    given = request.inputs.add(name="x", datatype="FP32", shape=[1, 4])
+    given.contents.fp32_contents.extend(typed)
+    return request.SerializeToString()
+
+
+BAD_BYTES = {
+    "byte count": (raw_request(b"\0" * 12), "takes 16 bytes, found 12"),
+    "raw and typed": (raw_request(b"\0" * 16, typed=[1, 2, 3, 4]), "its elements come twice"),
+    "too many raw": (raw_request(b"\0" * 16, b""), "the request has 1 inputs and 2 raw contents"),
+    "nothing": (raw_request(), "shape [1, 4] takes 4 elements, found 0"),
+    "no message": (b"\x3a\x7f", "no protobuf message: a field ends at byte 129 of 2"),
+    "not UTF-8": (b"\x0a\x01\xff", "the message is no ModelInferRequest"),
+}
+
+
+@pytest.mark.parametrize(("message", "reason"), BAD_BYTES.values(), ids=BAD_BYTES)
+def test_wrong_bytes_are_an_invalid_argument(
+    channel: grpc.Channel, message: bytes, reason: str
+) -> None:
+    code, details = status(channel, path("ModelInfer"), message)
+    assert code is Code.INVALID_ARGUMENT
+    assert reason in details
+
+
+@pytest.mark.parametrize("method", ["ModelReady", "ModelMetadata", "ServerLive", "ServerReady"])
+def test_other_methods_refuse_what_is_no_message(channel: grpc.Channel, method: str) -> None:
+    code, details = status(channel, path(method), b"\xff")
+    assert code is Code.INVALID_ARGUMENT
+    assert details == f"the message is no {method}Request"
+
+
+def test_an_unknown_method_is_unimplemented_and_the_connection_stays(channel: grpc.Channel) -> None:
+    for method in (path("ModelStatistics"), "/no.such.Service/Method"):
+        assert status(channel, method, b"")[0] is Code.UNIMPLEMENTED
+        live = pb.ServerLiveResponse.FromString(call(channel, path("ServerLive"), b""))
+        assert live.live
+
+
+def test_a_deadline_is_kept(channel: grpc.Channel) -> None:
+    ask: Any = channel.unary_unary(path("ModelInfer"))
+    with pytest.raises(grpc.RpcError) as error:
+        ask(raw_request(b"\0" * 16), timeout=1e-9)
+    failed: Any = error.value
+    assert failed.code() is Code.DEADLINE_EXCEEDED
+
+
+def test_health_is_told_for_the_server_and_each_model(channel: grpc.Channel) -> None:
+    health: Any = health_pb2_grpc.HealthStub(channel)
+
+    def of(service: str) -> str:
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service))
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    assert of("") == of(SERVICE) == of("dense") == "SERVING"
+    assert of("broken") == "NOT_SERVING"
+    with pytest.raises(grpc.RpcError) as error:
+        of("nope")
+    failed: Any = error.value
+    assert failed.code() is Code.NOT_FOUND
+
+
+def test_reflection_describes_the_protocol(channel: grpc.Channel) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+
+    def ask(**what: str) -> Any:
+        requests = iter([reflection_pb2.ServerReflectionRequest(**what)])
+        (answer,) = stub.ServerReflectionInfo(requests)
+        return answer
+
+    listed = ask(list_services="").list_services_response.service
+    assert {service.name for service in listed} == {
+        SERVICE,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    for service in listed:
+        answer = ask(file_containing_symbol=service.name).file_descriptor_response
+        files = [FileDescriptorProto.FromString(raw) for raw in answer.file_descriptor_proto]
+        name = service.name.rpartition(".")[2]
+        assert name in {each.name for file in files for each in file.service}
+
+
+def test_a_message_beyond_the_limit_is_refused(tmp_path: Any) -> None:
+    dense(tmp_path)
+
+    async def main() -> None:
+        async with serving(anywhere(tmp_path, largest_message=1000)) as server:
+            async with grpc.aio.insecure_channel(str(server.grpc)) as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as error:
+                    await channel.unary_unary(path("ModelInfer"))(b"\0" * 2000)
+                assert error.value.code() is Code.RESOURCE_EXHAUSTED
+                await channel.unary_unary(path("ServerLive"))(b"")
+
+    asyncio.run(main())
+
+
+def test_while_models_load_and_while_it_drains_the_server_is_not_ready(tmp_path: Any) -> None:
+    dense(tmp_path)
+    seen: list[health_pb2.HealthCheckResponse] = []
+
+    async def watch(channel: grpc.aio.Channel) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest(service="dense")):
+            seen.append(answer.status)
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            async with serving(anywhere(tmp_path, drain_seconds=3600)) as server:
+                channel = grpc.aio.insecure_channel(str(server.grpc))
+                watching = asyncio.create_task(watch(channel))
+                while not seen:
+                    await asyncio.sleep(0.01)
+            await watching  # a watcher is told and sent home; it does not hold the server up
+            await channel.close()
+
+    asyncio.run(main())
+    assert seen == [
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.NOT_SERVING,
+    ]
+
+
+def test_a_call_that_is_cancelled_is_counted_and_harms_nobody(server: Server) -> None:
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(str(server.grpc)) as channel:
+            ask: Any = channel.unary_unary(path("ModelInfer"))
+            calls = [ask(raw_request(b"\0" * 16)) for _ in range(8)]
+            calls[3].cancel()
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            for n, answer in enumerate(answers):
+                assert isinstance(answer, bytes) == (n != 3)
+
+    asyncio.run(main())
+
+
+def test_tritonclient_and_the_server_share_a_process() -> None:
+    assert service_pb2.ModelInferRequest is not pb.ModelInferRequest
+    assert service_pb2.DESCRIPTOR.pool is not pb.DESCRIPTOR.pool
+    assert grpc_server

@@ -1,0 +1,223 @@
+"""Every way a request can be wrong, with the message and the status it is answered with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cortex.serving.datatypes import Datatype
+from cortex.serving.errors import UNEXPECTED, Code, Internal, RequestError, listed, told
+from cortex.serving.metrics import Metrics
+from cortex.serving.model import Model
+from cortex.serving.models import Models
+from cortex.serving.plane import Plane
+
+from .repositories import expected, sample
+
+
+@dataclass(frozen=True)
+class Given:
+    """A tensor as a client might send it."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: Any = None
+
+    def array(self, datatype: Datatype, what: str) -> Any:
+        """The values, or ones."""
+        return np.ones(self.shape, datatype.dtype) if self.values is None else self.values
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question."""
+
+    model: str
+    tensors: Sequence[Given] = ()
+    outputs: Sequence[str] = ()
+    version: str = ""
+    names: Sequence[str] = field(default=())
+
+    def inputs(self) -> Sequence[Given]:
+        """The tensors."""
+        return self.tensors
+
+
+def with_plane(root: Path, body: Callable[[Plane], Awaitable[None]]) -> Metrics:
+    """Loads a repository and runs ``body`` with its plane."""
+    metrics = Metrics("0")
+
+    async def main() -> None:
+        async with asyncio.timeout(60), Models(root, metrics) as models:
+            await models.load()
+            await body(Plane(models, metrics, "0"))
+
+    asyncio.run(main())
+    return metrics
+
+
+X = Given("x", "FP32", (2, 4))
+A, B = Given("a", "FP32", (2, 3)), Given("b", "FP32", (2, 3))
+REFUSED: dict[str, tuple[Ask, Code, str]] = {
+    "unknown model": (Ask("nope", [X]), Code.NOT_FOUND, "model 'nope' is not here; here are "),
+    "unknown version": (
+        Ask("dense", [X], version="7"),
+        Code.NOT_FOUND,
+        "model 'dense' has no version '7'; it has '1', '2'",
+    ),
+    "not ready": (
+        Ask("broken", [X]),
+        Code.UNAVAILABLE,
+        "model 'broken': no version of it is ready; the server's log says why",
+    ),
+    "wrong name": (
+        Ask("dense", [Given("z", "FP32", (2, 4))]),
+        Code.INVALID_ARGUMENT,
+        "input 'z': the model has no such input; it takes 'x'",
+    ),
+    "missing": (
+        Ask("two", [A]),
+        Code.INVALID_ARGUMENT,
+        "input 'b' is missing; the model takes 'a', 'b'",
+    ),
+    "none": (Ask("dense"), Code.INVALID_ARGUMENT, "input 'x' is missing; the model takes 'x'"),
+    "twice": (
+        Ask("two", [A, B, A]),
+        Code.INVALID_ARGUMENT,
+        "input 'a' is given more than once",
+    ),
+    "datatype": (
+        Ask("dense", [Given("x", "FP64", (2, 4))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes FP32, found 'FP64'",
+    ),
+    "no datatype": (
+        Ask("dense", [Given("x", "float", (2, 4))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes FP32, found 'float', which is no datatype",
+    ),
+    "fixed size": (
+        Ask("dense", [Given("x", "FP32", (2, 5))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes shape [-1, 4], found [2, 5]",
+    ),
+    "too few axes": (
+        Ask("dense", [Given("x", "FP32", (4,))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes shape [-1, 4], found [4]",
+    ),
+    "no axes": (
+        Ask("dense", [Given("x", "FP32", ())]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes shape [-1, 4], found []",
+    ),
+    "negative size": (
+        Ask("dense", [Given("x", "FP32", (-1, 4))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': the model takes shape [-1, 4], found [-1, 4]",
+    ),
+    "sizes that disagree": (
+        Ask("two", [A, Given("b", "FP32", (2, 4))]),
+        Code.INVALID_ARGUMENT,
+        "input 'b': axis 'T' is 4 but 3 in 'a'",
+    ),
+    "unknown output": (
+        Ask("dense", [X], ["nope"]),
+        Code.INVALID_ARGUMENT,
+        "output 'nope': model 'dense' has no output or layer of this name; it has "
+        "'probabilities', 'hidden', 'scores', 'turned'",
+    ),
+    "output twice": (
+        Ask("dense", [X], ["hidden", "hidden"]),
+        Code.INVALID_ARGUMENT,
+        "output 'hidden' is asked for 2 times",
+    ),
+    "values the model refuses": (
+        Ask("table", [Given("i", "INT64", (1,), np.array([9]))]),
+        Code.INVALID_ARGUMENT,
+        "the model refuses the values: indices element out of data bounds, idx=9",
+    ),
+    "text that is none": (
+        Ask("same-bytes", [Given("x", "BYTES", (1, 2), np.array([[b"a", b"\xff"]], object))]),
+        Code.INVALID_ARGUMENT,
+        "input 'x': an element is not UTF-8: b'\\xff'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ask", "code", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_wrong_is_named(repository: Path, ask: Ask, code: Code, message: str) -> None:
+    async def body(plane: Plane) -> None:
+        with pytest.raises(RequestError) as error:
+            await plane.infer(ask)
+        assert error.value.code is code
+        assert error.value.message.startswith(message)
+
+    metrics = with_plane(repository, body)
+    labels = {"model": ask.model, "version": ask.version or "2", "code": code.name}
+    if code is not Code.INVALID_ARGUMENT:
+        labels |= {"model": "", "version": ""}
+    elif ask.model != "dense":
+        labels |= {"version": "1"}
+    assert metrics.registry.get_sample_value("cortex_requests_total", labels) == 1
+
+
+def test_a_question_is_answered(repository: Path) -> None:
+    x = sample(3)
+
+    async def body(plane: Plane) -> None:
+        answer = await plane.infer(Ask("dense", [Given("x", "FP32", (3, 4), x)], ["scores"]))
+        assert (answer.model, answer.version) == ("dense", "2")
+        (output,) = answer.outputs
+        assert (output.name, output.datatype.name) == ("scores", "FP32")
+        np.testing.assert_allclose(output.array, expected(x)["scores"], rtol=1e-5)
+
+    with_plane(repository, body)
+
+
+def test_a_request_without_rows_is_answered_without_rows(repository: Path) -> None:
+    async def body(plane: Plane) -> None:
+        answer = await plane.infer(Ask("dense", [Given("x", "FP32", (0, 4))]))
+        assert answer.outputs[0].array.shape == (0, 3)
+
+    with_plane(repository, body)
+
+
+def test_a_bug_is_internal_tells_nothing_and_is_logged(
+    repository: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    async def body(plane: Plane) -> None:
+        caplog.clear()
+        monkeypatch.setattr(Model, "infer", fails)
+        with pytest.raises(Internal) as error:
+            await plane.infer(Ask("dense", [X]))
+        assert error.value.message == UNEXPECTED
+        assert error.value.http == 500
+
+    with_plane(repository, body)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_a_message_is_one_line_of_a_bounded_length() -> None:
+    message = told(Internal("a\nb" + "c" * 5000)).message
+    assert message.startswith("a bcc")
+    assert len(message) == 1000
+
+
+def test_long_lists_of_names_are_cut() -> None:
+    assert listed(["a", "b"]) == "'a', 'b'"
+    assert listed([]) == "none"
+    assert listed([str(n) for n in range(20)]).endswith("'9', … (20 in all)")
