@@ -19,7 +19,7 @@ RUN python -m venv /opt/cortex \
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/cortex /opt/cortex
-ENV PATH=/opt/cortex/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/cortex/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CORTEX_SERVE_HOST=0.0.0.0
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin cortex
 USER 10001
 EXPOSE 8000 8001 8002

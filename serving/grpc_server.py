@@ -22,6 +22,7 @@ from .service import Call, Method
 
 Servicer: Any = getattr(health, "aio").HealthServicer  # noqa: B009  its stubs lack the attribute
 
+GRACE = 1.0  # seconds for answers that are on their way when the server closes
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 DESCRIBED = (pb, health_pb2, reflection_pb2)
@@ -33,7 +34,6 @@ class GrpcServer:
     """A running server and where it listens."""
 
     address: Address
-    _server: grpc.aio.Server
     _health: _Health
 
     async def set_health(self, services: Mapping[str, bool]) -> None:
@@ -41,18 +41,17 @@ class GrpcServer:
         for name, serves in services.items():
             await self._health.set(name, SERVING if serves else NOT_SERVING)
 
-    async def drain(self, seconds: float) -> None:
-        """Tells health checks, takes no more calls, and gives those under way so many seconds."""
+    async def announce_closing(self) -> None:
+        """Tells health checks that nothing is served any more, and sends their watchers home."""
         await self._health.enter_graceful_shutdown()
         self._health.closing.set()
-        await self._server.stop(seconds)
 
 
 @asynccontextmanager
 async def grpc_server(
     methods: Mapping[str, Method], address: Address, largest: int
 ) -> AsyncGenerator[GrpcServer]:
-    """Serves ``methods``, in messages of at most ``largest`` bytes; on leaving, calls are cut off.
+    """Serves ``methods``, in messages of at most ``largest`` bytes, until the block ends.
 
     Raises:
         CannotListen: the port is taken, or the address is not this machine's.
@@ -76,9 +75,9 @@ async def grpc_server(
         raise address.refused(str(error)) from None
     await server.start()
     try:
-        yield GrpcServer(address.at(port), server, servicer)
+        yield GrpcServer(address.at(port), servicer)
     finally:
-        await server.stop(None)
+        await server.stop(GRACE)
 
 
 class _Methods(grpc.GenericRpcHandler):

@@ -80,14 +80,11 @@ def _fit(array: Array, tensor: Tensor) -> Array:
 
 def _picture(path: Path, tensor: Tensor) -> Array:
     """A picture in the input's layout and size; floats are 0 to 1."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    image = _opened(path)
     channels, height, width, first = _layout(tensor)
-    try:
-        with Image.open(path) as file:
-            image = file.convert(MODES[channels])
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise UnreadableFile(f"{path}: no picture: {error}") from None
+    image = image.convert(MODES[channels])
     size = (image.width if width < 0 else width, image.height if height < 0 else height)
     if size != image.size:
         log.warning("%s: resized from %d×%d to %d×%d", path, *image.size, *size)
@@ -98,6 +95,17 @@ def _picture(path: Path, tensor: Tensor) -> Array:
         return pixels
     log.warning("%s: values divided by 255, to lie between 0 and 1", path)
     return pixels.astype(np.float32) / 255
+
+
+def _opened(path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableFile(f"{path}: no picture: {error}") from None
 
 
 def _layout(tensor: Tensor) -> tuple[int, int, int, bool]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
 from .datatypes import BYTES, DATATYPES, Datatype
 from .engine import TensorSpec
-from .errors import Code, InvalidArgument, listed, told
+from .errors import Code, InvalidArgument, Unavailable, listed, told
 from .metrics import Metrics
 from .model import Model, Output
 from .models import Models
@@ -94,6 +95,10 @@ class Plane:
         self.ready = False
         self._models = models
         self._metrics = metrics
+        self._closing = False
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether a model can be asked; ``NotFound`` where there is none."""
@@ -104,6 +109,14 @@ class Plane:
         model = self._models.get(name, version)
         return Metadata(name, self._models.ready_versions(name), model.inputs, model.outputs)
 
+    async def drain(self, seconds: float) -> None:
+        """Refuses new questions, and gives those accepted so many seconds to be answered."""
+        self.ready = False
+        self._closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
     async def infer(self, question: Question, deadline: float | None = None) -> Answer:
         """Answers a question; ``deadline`` is on the clock of ``time.monotonic``.
 
@@ -111,7 +124,11 @@ class Plane:
             RequestError: it cannot be answered; there are no other errors.
         """
         began, model, code = perf_counter(), None, Code.OK
+        self._active += 1
+        self._idle.clear()
         try:
+            if self._closing:
+                raise Unavailable("the server is shutting down")
             model = self._models.get(question.model, question.version)
             inputs = fitting(model.inputs, question.inputs())
             outputs = await model.infer(inputs, question.outputs, deadline)
@@ -124,9 +141,12 @@ class Plane:
             code = failure.code
             raise failure from error
         finally:
-            self._count(model, code, perf_counter() - began)
+            self._ended(model, code, perf_counter() - began)
 
-    def _count(self, model: Model | None, code: Code, seconds: float) -> None:
+    def _ended(self, model: Model | None, code: Code, seconds: float) -> None:
+        self._active -= 1
+        if not self._active:
+            self._idle.set()
         if model is None:
             self._metrics.unknown(code)
         else:

@@ -21,6 +21,8 @@ from .rest import metrics_app, rest_app
 from .service import methods
 
 DISTRIBUTION = "cortex-inference"
+LINGER = 0.2
+"""Seconds for telling requests that come too late: once grpcio closes, it cuts them off unheard."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -78,8 +80,9 @@ async def serving(settings: Settings) -> AsyncGenerator[Server]:
             try:
                 yield Server(grpc.address, http, page, models.states())
             finally:
-                plane.ready = False
-                await grpc.drain(settings.drain_seconds)
+                await grpc.announce_closing()
+                await plane.drain(settings.drain_seconds)
+                await asyncio.sleep(LINGER)
 
 
 async def serve_until_signal(

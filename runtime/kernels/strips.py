@@ -77,10 +77,10 @@ def kernel_gradient(at: Frame, w: Windows, x: Array, dy: Array, dkernel: Array) 
 def _by_row(part: Array, memory: Reused) -> tuple[Array, Array | None, Array]:
     """Outputs (images, rows, columns, channels) as (rows, images * columns, channels).
 
-    Also the copy that this is, which one image does not need, and what it is a copy of.
+    Also the copy that this is, which one image or one row does not need, and what it is a copy of.
     """
     turned = part.transpose(1, 0, 2, 3)
-    copy = None if len(part) == 1 else memory.part(*turned.shape)
+    copy = None if 1 in part.shape[:2] else memory.part(*turned.shape)
     rows = turned if copy is None else copy
     return rows.reshape(len(rows), -1, rows.shape[-1]), copy, turned
 

@@ -39,12 +39,14 @@ def suits(w: Windows, images: int, channels: int, filters: int) -> bool:
 def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
     """Writes y = A.T [ (G g G.T) * (B.T x B) ] A."""
     xp, (channels, filters) = at.xp, kernel.shape[-2:]
-    half, weights = at.scratch((4, 3, channels, filters)), at.scratch((4, 4, channels, filters))
-    flat = _matrices(weights)
+    weights = at.scratch((4, 4, channels, filters))
+    flat, pairs = _matrices(weights), list(_elements(weights, kernel))
 
     def transform() -> None:
-        _kernel(xp, kernel, half)
-        _kernel(xp, half.swapaxes(0, 1), weights.swapaxes(0, 1))
+        for to, given in pairs:
+            xp.copyto(to, given)
+        _kernel(xp, weights)
+        _kernel(xp, weights.swapaxes(0, 1))
 
     def part(block: Block) -> Step:
         inputs, outputs = _matrices(block.inputs), _matrices(block.outputs)
@@ -67,7 +69,8 @@ def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
 def kernel_gradient(at: Frame, w: Windows, x: Array, dy: Array, dkernel: Array) -> Step:
     """Writes dkernel = G.T [ (B.T x B).T @ (A dy A.T) ] G."""
     xp, (channels, filters) = at.xp, dkernel.shape[-2:]
-    half, total = at.scratch((4, 3, channels, filters)), at.scratch((4, 4, channels, filters))
+    total = at.scratch((4, 4, channels, filters))
+    pairs = list(_elements(total, dkernel))
 
     def part(block: Block, target: Array) -> Step:
         inputs, outputs = _matrices(block.inputs).swapaxes(1, 2), _matrices(block.outputs)
@@ -86,34 +89,42 @@ def kernel_gradient(at: Frame, w: Windows, x: Array, dy: Array, dkernel: Array) 
         return step
 
     def transform() -> None:
-        _kernel_gradient(xp, total.swapaxes(0, 1), half.swapaxes(0, 1))
-        _kernel_gradient(xp, half, dkernel)
+        _kernel_gradient(xp, total)
+        _kernel_gradient(xp, total.swapaxes(0, 1))
+        for slope, to in pairs:
+            xp.copyto(to, slope)
 
     sums = summed(at, total, (partial(part, block) for block in _blocks(at, w, x, filters)))
     return in_turn([sums, transform])
 
 
 # The transforms in one dimension, along the first axis; a second call with the first two axes
-# exchanged makes them two-dimensional.
+# exchanged makes them two-dimensional. All but that of the input work in place, on 4 places; "-" is
+# one that does not matter.
 
 
-def _kernel(xp: Any, g: Array, out: Array) -> None:
-    """Writes G g: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2."""
-    xp.copyto(out[0], g[0])
-    xp.copyto(out[3], g[2])
-    xp.add(g[0], g[2], out=out[1])
-    xp.subtract(out[1], g[1], out=out[2])
-    xp.add(out[1], g[1], out=out[1])
-    xp.multiply(out[1:3], 0.5, out=out[1:3])
+def _kernel(xp: Any, g: Array) -> None:
+    """Makes g0, g1, -, g2 into G g: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2."""
+    xp.add(g[0], g[3], out=g[2])
+    xp.add(g[2], g[1], out=g[1])
+    xp.multiply(g[2], 2, out=g[2])
+    xp.subtract(g[2], g[1], out=g[2])
+    xp.multiply(g[1:3], 0.5, out=g[1:3])
 
 
-def _kernel_gradient(xp: Any, u: Array, out: Array) -> None:
-    """Writes G.T u: u0 + (u1 + u2) / 2, (u1 - u2) / 2, (u1 + u2) / 2 + u3."""
-    xp.subtract(u[1], u[2], out=out[1])
-    xp.add(u[1], u[2], out=out[2])
-    xp.multiply(out[1:3], 0.5, out=out[1:3])
-    xp.add(u[0], out[2], out=out[0])
-    xp.add(u[3], out[2], out=out[2])
+def _kernel_gradient(xp: Any, u: Array) -> None:
+    """Makes u into G.T u: u0 + (u1 + u2) / 2, (u1 - u2) / 2, -, (u1 + u2) / 2 + u3."""
+    xp.multiply(u[1:3], 0.5, out=u[1:3])
+    xp.add(u[::3], u[1], out=u[::3])
+    xp.add(u[::3], u[2], out=u[::3])
+    xp.subtract(u[1], u[2], out=u[1])
+
+
+def _elements(u: Array, kernel: Array) -> Iterator[tuple[Array, Array]]:
+    """The elements of a kernel: (where they stand in the 4 x 4 of u, in the 3 x 3)."""
+    for row, to_row in enumerate((0, 1, 3)):
+        for column, to_column in enumerate((0, 1, 3)):
+            yield u[to_row, to_column], kernel[row, column]
 
 
 def _input(xp: Any, d: tuple[Array, Array, Array, Array], out: Array) -> None:
@@ -125,7 +136,7 @@ def _input(xp: Any, d: tuple[Array, Array, Array, Array], out: Array) -> None:
 
 
 def _output(xp: Any, m: Array) -> None:
-    """Writes A.T m over the first half of m: m0 + m1 + m2, m1 - m2 - m3."""
+    """Makes m into A.T m: m0 + m1 + m2, m1 - m2 - m3, -, -."""
     xp.add(m[0], m[1], out=m[0])
     xp.add(m[0], m[2], out=m[0])
     xp.subtract(m[1], m[2], out=m[1])
@@ -133,7 +144,7 @@ def _output(xp: Any, m: Array) -> None:
 
 
 def _output_gradient(xp: Any, m: Array) -> None:
-    """Writes A dy, where m0 and m3 are dy: m0, m0 + m3, m0 - m3, -m3."""
+    """Makes y0, -, -, y1 into A y: y0, y0 + y1, y0 - y1, -y1."""
     xp.add(m[0], m[3], out=m[1])
     xp.subtract(m[0], m[3], out=m[2])
     xp.negative(m[3], out=m[3])

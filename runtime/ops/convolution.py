@@ -160,15 +160,14 @@ class TransposedConvolution(Operation):
 
     y[i] = sum of x[t] @ kernel[k].T over the t and k with t * stride + k * dilation - before = i,
     plus the bias. The windows span (size - 1) * stride + extent, where extent = dilation * (kernel
-    - 1) + 1; padding says how much of that is cropped, as in Keras:
+    - 1) + 1. What remains of that, as Keras has it:
 
-        "valid"    nothing; a stride above the extent adds zeros after, to size * stride
-        "same"     what is beyond size * stride, one half before and one after, the odd one after;
-                   with an output padding, beyond (size - 1) * stride + extent % 2
-        explicit   (before, after) for each axis
+        "valid"    all; where the stride is above the extent, size * stride
+        "same"     size * stride; cropped by halves before and after, the odd one after
+        explicit   what is not in (before, after), for each axis
 
-    An output padding is that much more after. Parameters: kernel (*kernel_size, filters, channels),
-    bias (filters,).
+    With an output padding it is that much more after; "same" is then (size - 1) * stride + extent
+    % 2 + output padding. Parameters: kernel (*kernel_size, filters, channels), bias (filters,).
     """
 
     filters: int
@@ -207,16 +206,14 @@ class TransposedConvolution(Operation):
     def _crop(self, axis: int) -> tuple[int, int]:
         """What is cropped before an axis, and what its size is beyond size * stride."""
         extent, stride = self._sliding.extent[axis], self._sliding.stride[axis]
-        more = self.output_padding[axis] if self.output_padding else 0
+        whole, more = extent - stride, self.output_padding[axis] if self.output_padding else None
         if isinstance(self.padding, tuple):
             before, after = self.padding[axis]
-            return before, extent - stride - before - after + more
+            return before, whole - before - after + (more or 0)
         if self.padding == "valid":
-            return 0, max(
-                extent - stride, 0
-            ) if self.output_padding is None else extent - stride + more
-        beyond = 0 if self.output_padding is None else extent % 2 - stride + more
-        return max(extent - stride - beyond, 0) // 2, beyond
+            return 0, max(whole, 0) if more is None else whole + more
+        beyond = 0 if more is None else extent % 2 - stride + more
+        return max(whole - beyond, 0) // 2, beyond
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         x, y, kernel, s = at.x[0], at.y[0], at.p["kernel"], self._sliding

@@ -12,8 +12,8 @@ from ..tensor import Size, Tensor, window
 Pairs = tuple[tuple[int, int], ...]
 """(before, after) for each spatial axis."""
 Padding = Literal["valid", "same", "causal"] | Pairs
-"""Padding around the input. "valid": none; "same": what gives ceil(size / stride) outputs, half of it
-before, the odd one after; "causal": before only, so that no output sees what comes after it."""
+"""Padding around the input. "valid": none; "same": what gives ceil(size / stride) outputs, half
+of it before, the odd one after; "causal": before only, so no output sees what comes after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,12 @@ class Evaluation:
                 return x[0]
             draws = uniform(0, index, Clock())(x[0].shape, 0)()
             return np.where(draws >= np.float32(op.rate), x[0] / (1 - op.rate), 0)
+        if op.kind == "gaussian_noise":
+            if not self.training:
+                return x[0]
+            one, other = np.moveaxis(uniform(0, index, Clock())((*x[0].shape, 2), 0)(), -1, 0)
+            radius = np.sqrt(-2 * np.log((1 - one).astype(np.float64)))
+            return x[0] + op.stddev * radius * np.cos((other * (2 * np.pi)).astype(np.float64))
         if op.kind == "batch_normalization":
             return self._normalized(node, op, p, x[0])
         return _OPERATIONS[op.kind](op, p, *x)
