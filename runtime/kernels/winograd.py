@@ -43,6 +43,7 @@ def forward(at: Frame, w: Windows, x: Array, kernel: Array, y: Array) -> Step:
     flat, pairs = _matrices(weights), list(_elements(weights, kernel))
 
     def transform() -> None:
+        weights.fill(0)
         for to, given in pairs:
             xp.copyto(to, given)
         _kernel(xp, weights)

@@ -104,10 +104,11 @@ def _shared(
     random: Random, chain: Chain, op: Operation, inputs: tuple[str, ...], types: dict[str, Tensor]
 ) -> dict[str, str]:
     """Often the parameters of an earlier dense layer of the same sizes."""
+    width = types[inputs[0]].shape[-1]
     for node in chain.nodes:
-        if isinstance(op, Dense) and node.op == op and random.random() < 0.7:
-            if types[node.inputs[0]].shape[-1] == types[inputs[0]].shape[-1]:
-                return dict(node.params)
+        alike = isinstance(op, Dense) and node.op == op
+        if alike and types[node.inputs[0]].shape[-1] == width and random.random() < 0.7:
+            return dict(node.params)
     return {}
 
 

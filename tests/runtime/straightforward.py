@@ -74,7 +74,7 @@ class Evaluation:
             return x[0] + op.stddev * radius * np.cos((other * (2 * np.pi)).astype(np.float64))
         if op.kind == "batch_normalization":
             return self._normalized(node, op, p, x[0])
-        return _OPERATIONS[op.kind](op, p, *x)
+        return _simple(op, p, x)
 
     def _normalized(self, node: Node, op: Any, p: Mapping[str, Array], x: Array) -> Array:
         mean, variance = p["moving_mean"], p["moving_variance"]
@@ -88,38 +88,55 @@ class Evaluation:
         return p["gamma"] * (x - mean) / np.sqrt(variance + op.epsilon) + p["beta"]
 
 
-def _softmax(op: Any, p: Mapping[str, Array], x: Array) -> Array:
-    powers = np.exp(x - x.max(op.axis, keepdims=True))
-    return powers / powers.sum(op.axis, keepdims=True)
+def _softmax(x: Array, axis: int) -> Array:
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
 
 
-def _affine(op: Any, p: Mapping[str, Array], x: Array) -> Array:
-    return x @ p["kernel"] + p["bias"]
+def _stacked(x: Sequence[Array]) -> Array:
+    return np.stack(np.broadcast_arrays(*x))
 
 
-def _padded(op: Any, p: Mapping[str, Array], x: Array) -> Array:
-    return np.pad(x, [(0, 0), *op.padding, (0, 0)])
-
-
-_OPERATIONS: Mapping[str, Callable[..., Any]] = {
-    "dense": _affine,
-    "relu": lambda op, p, x: np.maximum(x, 0),
-    "tanh": lambda op, p, x: np.tanh(x),
-    "sigmoid": lambda op, p, x: 1 / (1 + np.exp(-x)),
-    "softmax": _softmax,
-    "prelu": lambda op, p, x: np.where(x > 0, x, p["alpha"] * x),
-    "add": lambda op, p, *x: sum(x),
-    "subtract": lambda op, p, a, b: a - b,
-    "multiply": lambda op, p, *x: np.prod(np.stack(np.broadcast_arrays(*x)), axis=0),
-    "average": lambda op, p, *x: np.mean(np.stack(np.broadcast_arrays(*x)), axis=0),
-    "maximum": lambda op, p, *x: np.max(np.stack(np.broadcast_arrays(*x)), axis=0),
-    "concatenate": lambda op, p, *x: np.concatenate(x, op.axis),
-    "flatten": lambda op, p, x: x.reshape(len(x), -1),
-    "reshape": lambda op, p, x: x.reshape(len(x), *op.shape),
-    "transpose": lambda op, p, x: x.transpose(op.axes),
-    "zero_padding": _padded,
-    "halves": lambda op, p, x, *_: tuple(np.split(x, 2, axis=-1)),
-}
+def _simple(op: Any, p: Mapping[str, Array], x: Sequence[Array]) -> Any:
+    """The operations that are a line each."""
+    first = x[0]
+    match op.kind:
+        case "dense":
+            return first @ p["kernel"] + p["bias"]
+        case "relu":
+            return np.maximum(first, 0)
+        case "tanh":
+            return np.tanh(first)
+        case "sigmoid":
+            return 1 / (1 + np.exp(-first))
+        case "softmax":
+            return _softmax(first, op.axis)
+        case "prelu":
+            return np.where(first > 0, first, p["alpha"] * first)
+        case "add":
+            return _stacked(x).sum(0)
+        case "subtract":
+            return first - x[1]
+        case "multiply":
+            return _stacked(x).prod(0)
+        case "average":
+            return _stacked(x).mean(0)
+        case "maximum":
+            return _stacked(x).max(0)
+        case "concatenate":
+            return np.concatenate(x, op.axis)
+        case "flatten":
+            return first.reshape(len(first), -1)
+        case "reshape":
+            return first.reshape(len(first), *op.shape)
+        case "transpose":
+            return first.transpose(op.axes)
+        case "zero_padding":
+            return np.pad(first, [(0, 0), *op.padding, (0, 0)])
+        case "halves":
+            return tuple(np.split(first, 2, axis=-1))
+        case kind:
+            raise NotImplementedError(kind)
 
 
 def _mean_squared_error(value: Array, target: Array) -> float:

@@ -474,12 +474,10 @@ NETWORKS = {"mlp": lambda: mlp(64, 128, 128, 10), "deep": deep, "convnet": convn
 @pytest.mark.parametrize("network", NETWORKS)
 def test_steps_do_not_grow(network: str, rows: int) -> None:
     plan = training_plan(NETWORKS[network](), rows)
-    for _ in range(3):
-        plan.run()
-    gc.collect()
     tracemalloc.start()
     try:
-        plan.run()
+        for _ in range(10):  # till the interpreter's own free lists are full
+            plan.run()
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(10):
             plan.run()
@@ -532,15 +530,15 @@ def test_a_plan_is_the_proof_of_open_sizes() -> None:
     graph = chain.graph(chain.add(Add(), "x", "z", name="sum"))
     weights = Weights(graph, {})
     assert Plan(graph, weights, {"N": 1, "T": 3, "S": 3}).v["sum"].shape == (1, 3, 4)
-    with pytest.raises(GraphError, match=r"'sum' \(add\): .* sizes \[3, 5\] do not match"):
+    with pytest.raises(GraphError, match=r"layer 'sum': .* sizes \[3, 5\] do not match"):
         Plan(graph, weights, {"N": 1, "T": 3, "S": 5})
 
 
 def test_parameters_are_made_for_the_sizes_they_have() -> None:
     chain = Chain(x=Tensor(("N", "T", 4)))
     turned = chain.add(Transpose((0, 2, 1)), chain.add(Sigmoid(), "x"))
+    chain.add(Dense(2), turned)
     with pytest.raises(GraphError, match="its kernel would have the open size T"):
-        chain.add(Dense(2), turned)
         chain.graph()
 
 
