@@ -16,13 +16,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from time import monotonic
-from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Expired, Overloaded
+from .errors import Expired, Overloaded, Unavailable
 
 Array = NDArray[Any]
 Arrays: TypeAlias = Sequence[Array]
@@ -81,11 +80,9 @@ class Batcher:
     def __init__(self, limits: Limits, observer: Observer) -> None:
         self._limits = limits
         self._observer = observer
-        self._waiting: dict[
-            Hashable, deque[Request]
-        ] = {}  # by mates; whose turn it is stands first
-        self._length = 0  # requests in _waiting
-        self._changed = threading.Condition()  # guards the three
+        self._changed = threading.Condition()  # guards the next three
+        self._waiting: dict[Hashable, deque[Request]] = {}  # by mates; who is next stands first
+        self._length = 0  # of all that waits
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
@@ -98,12 +95,7 @@ class Batcher:
             thread.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -132,6 +124,7 @@ class Batcher:
 
         Raises:
             Overloaded: too many requests wait.
+            Unavailable: the batcher is closed.
             Expired: the deadline passed first.
             Exception: whatever ``execute`` raised for this request.
         """
@@ -164,6 +157,8 @@ class Batcher:
 
     def _enqueue(self, request: Request) -> None:
         with self._changed:
+            if self._closed:
+                raise Unavailable("the model is being closed")
             if self._length >= self._limits.max_queue:
                 raise Overloaded(f"{self._length} requests are waiting already; try again later")
             self._waiting.setdefault(request.mates, deque()).append(request)
@@ -235,7 +230,8 @@ class Batcher:
         except Exception as error:
             if len(batch) > 1:  # one bad request must not fail its mates: each runs alone
                 for request in batch:
-                    self._run([request])
+                    if not request.dropped(monotonic()):
+                        self._run([request])
                 return
             answers = [error]
         self._loop.call_soon_threadsafe(self._deliver, batch, answers, began, monotonic())

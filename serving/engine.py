@@ -25,11 +25,12 @@ log = logging.getLogger(__name__)
 Size: TypeAlias = int | str | None  # of an axis; a name or None where it is open
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
-PROVIDERS: Mapping[str, Any] = {
+PROVIDERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     # TF32 has ten bits of mantissa: models would no longer reproduce their checks.
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
     "cpu": ("CPUExecutionProvider", {}),
 }
+GPU_RUNNERS = 2  # one prepares while the other runs; more would only make the batches smaller
 FATAL = 4  # what goes wrong in a session is raised, and reported once, by us
 
 
@@ -49,25 +50,29 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Engine:
-    """How sessions are made.
+    """How a model's sessions are made: on which providers, and for how many threads that run them.
 
-    ``providers`` are in order of preference; ``threads`` is how many one run may use.
     ``run_options`` are shared by all runs: ``stop`` ends those under way.
     """
 
-    providers: tuple[str, ...]
-    threads: int
+    providers: Sequence[tuple[str, Mapping[str, str]]]
+    runners: int
     run_options: Any
 
     @classmethod
-    def create(cls, providers: Sequence[str], runners: int) -> Engine:
-        """An engine whose ``runners`` threads share the cores.
+    def create(cls, providers: Sequence[str], runners: int | None) -> Engine:
+        """An engine on those of ``providers`` that are here, for so many runners, or as fits.
 
         Raises:
             MissingExtra: onnxruntime is not installed.
+            Unsupported: none of the providers is here.
         """
-        ort = runtime()
-        return cls(tuple(providers), max(1, cores() // runners), ort.RunOptions())
+        here = _available()
+        chosen = [PROVIDERS[name] for name in providers if PROVIDERS[name][0] in here]
+        if not chosen:
+            raise Unsupported(f"it wants {' or '.join(providers)}, which this machine has not")
+        fitting = GPU_RUNNERS if chosen[0] == PROVIDERS["cuda"] else cores()
+        return cls(chosen, runners or fitting, runtime().RunOptions())
 
     def open(self, model: Path | ModelProto, folder: Path) -> Program:
         """Opens a model whose weights lie in ``folder``.
@@ -76,12 +81,11 @@ class Engine:
             Unsupported: onnxruntime cannot run it, here, or the protocol cannot carry its tensors.
         """
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
-        options, providers = self._options(folder), self._providers()
         try:
-            session = runtime().InferenceSession(source, options, providers)
+            session = runtime().InferenceSession(source, self._options(folder), self.providers)
         except Exception as error:  # onnxruntime's errors have no root but this one
             raise Unsupported(f"onnxruntime does not open the model: {error}") from None
-        if (first := providers[0][0]) not in session.get_providers():
+        if (first := self.providers[0][0]) not in session.get_providers():
             log.warning("%s: %s cannot be used here, running on the CPU", folder, first)
         return Program(session, self.run_options)
 
@@ -91,7 +95,7 @@ class Engine:
 
     def _options(self, folder: Path) -> Any:
         options = runtime().SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = max(1, cores() // self.runners)
         options.inter_op_num_threads = 1
         options.log_severity_level = FATAL
         # A thread that spins while it waits for work takes its core from whoever would bring the
@@ -99,13 +103,6 @@ class Engine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry(EXTERNAL_DATA, str(folder))
         return options
-
-    def _providers(self) -> list[Any]:
-        here = _available()
-        chosen = [PROVIDERS[name] for name in self.providers if PROVIDERS[name][0] in here]
-        if not chosen:
-            raise Unsupported(f"it wants {' or '.join(self.providers)}, which this machine has not")
-        return chosen
 
 
 class Program:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..runtime.repository import ModelConfig, ModelVersion
 from .batcher import Batcher, Limits
 from .datatypes import Datatype
-from .engine import Engine, Program, Run, TensorSpec, cores
+from .engine import Engine, Program, Run, TensorSpec
 from .errors import InvalidArgument, listed
 from .layers import LayerPrograms
 from .metrics import ModelMetrics
@@ -54,7 +54,7 @@ class OpenModel:
 
         config = version.config()
         graph = read(version.model)
-        engine = Engine.create(config.providers, config.runners or cores())
+        engine = Engine.create(config.providers, config.runners)
         program = engine.open(version.model, version.path)
         opened = cls(version, config, graph, frozenset(layers(graph)), engine, program)
         check = version.check()
@@ -84,7 +84,7 @@ class Model:
             max_batch=config.max_batch,
             delay=config.queue_delay_ms / 1000,
             max_queue=config.max_queue,
-            runners=config.runners or cores(),
+            runners=opened.engine.runners,
         )
         self.name = opened.version.name
         self.version = str(opened.version.version)
@@ -100,7 +100,7 @@ class Model:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._batcher.__aexit__(None, None, None)
+        await self._batcher.__aexit__(*error)
 
     def stop(self) -> None:
         """Ends the runs under way, whose answers nobody waits for any more."""

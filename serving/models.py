@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ..runtime.errors import CortexError
@@ -23,8 +22,8 @@ log = logging.getLogger(__name__)
 class Models:
     """The versions of every model in a repository, each of them ready or not.
 
-    Use it as ``async with Models(root, metrics) as models``; on leaving, what waits is run and all
-    models are closed.
+    Use it as ``async with Models(root, metrics) as models``; on leaving, runs under way are
+    ended and all models closed.
 
     Raises:
         RepositoryError: there is no repository.
@@ -43,12 +42,7 @@ class Models:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for models in self._ready.values():
             for model in filter(None, models.values()):
                 model.stop()
@@ -64,10 +58,10 @@ class Models:
             opened = await asyncio.to_thread(OpenModel.open, version)
             model = await self._stack.enter_async_context(Model(opened, metrics))
         except Exception as error:
-            trace = None if isinstance(error, CortexError) else error
-            log.error(
-                "%s: not ready: %s", version.path, " ".join(str(error).split()), exc_info=trace
-            )
+            kind = "" if isinstance(error, CortexError) else f"unexpected {type(error).__name__}: "
+            reason = " ".join(str(error).split())
+            log.error("%s: not ready: %s%s", version.path, kind, reason)
+            log.debug("%s:", version.path, exc_info=error)
             return
         self._ready[model.name][model.version] = model
         metrics.ready(True)

@@ -12,12 +12,13 @@ BLOCK = 1 << 18
 """Elements that are worked on at a time: 1 MB of float32."""
 
 
-def blocks(images: int, rows: int, per_row: int, most: int = BLOCK) -> list[tuple[slice, slice]]:
-    """Cuts a batch into (images, rows of an image) of at most ``most`` elements, the largest first.
+def blocks(images: int, rows: int, per_row: int, least: int = 0) -> list[tuple[slice, slice]]:
+    """Cuts a batch into blocks (images, rows of an image), the largest first.
 
-    A block is several whole images, or rows of one.
+    A block is several whole images, or rows of one, of ``BLOCK`` elements at most; but it may have
+    ``least``.
     """
-    fit = max(1, most // per_row)
+    fit = max(1, max(BLOCK, least) // per_row)
     if fit >= rows:
         return [(cut, slice(0, rows)) for cut in _cuts(images, fit // rows)]
     return [(slice(i, i + 1), cut) for i in range(images) for cut in _cuts(rows, fit)]

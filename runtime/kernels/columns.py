@@ -13,7 +13,7 @@ from math import prod
 
 from ..frame import Array, Frame
 from ..op import Step
-from .blocks import BLOCK, Reused, blocks, length
+from .blocks import Reused, blocks, length
 from .steps import in_turn, summed
 from .windows import Windows, region, seen
 
@@ -76,8 +76,8 @@ class Block:
 def _blocks(at: Frame, w: Windows, x: Array, groups: int) -> Iterator[Block]:
     window = prod(w.kernel) * x.shape[-1]
     memory, padded = Reused(at), Reused(at)
-    most = max(BLOCK, FEWEST * window)
-    for images, rows in blocks(len(x), w.count[0], prod(w.count[1:]) * window, most):
+    per_row = prod(w.count[1:]) * window
+    for images, rows in blocks(len(x), w.count[0], per_row, FEWEST * window):
         under = region(at.xp, x, w, images, rows, padded)
         view = _by_group(seen(at.xp, under.array, w, (length(rows), *w.count[1:])), groups)
         array = memory.part(*view.shape)

@@ -13,7 +13,7 @@ from math import prod
 
 from ..frame import Array, Frame
 from ..op import Step
-from .blocks import BLOCK, Reused, blocks, length
+from .blocks import Reused, blocks, length
 from .columns import matrices
 from .steps import in_turn
 from .windows import Slices, Windows, overlap
@@ -27,7 +27,8 @@ def input_gradient(at: Frame, w: Windows, dy: Array, kernel: Array, dx: Array) -
     scatter = _Scatter(at, w, kernel, dx.shape[-1] // kernel.shape[-2])
     boxes = list(scatter.boxes())
     per_window = max(prod(map(length, boxes[0])) * dx.shape[-1], dy.shape[-1])
-    cut = blocks(len(dy), w.count[0], prod(w.count[1:]) * per_window, 2 * BLOCK)
+    # Half the size counts: twice the block makes longer runs of what is added.
+    cut = blocks(len(dy), w.count[0], prod(w.count[1:]) * per_window // 2)
     steps: list[Step] = []
     for images, group in groupby(cut, key=lambda block: block[0]):
         sums, before, after = scatter.sums(dx[images])

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..frame import Array, Frame
 from ..op import Step
-from .blocks import BLOCK, Reused, blocks, length
+from .blocks import Reused, blocks, length
 from .steps import in_turn, summed
 from .windows import Windows, inside
 
@@ -187,8 +187,8 @@ def _blocks(at: Frame, w: Windows, x: Array, filters: int) -> Iterator[Block]:
     padded, half, inputs, outputs = (Reused(at) for _ in range(4))
     per_tile = 16 * (channels + filters)
     # The more channels, the more tiles it takes to make up for fetching the kernel.
-    most = max(BLOCK, max(TILES, (channels + filters) // 4) * per_tile)
-    for images, rows in blocks(len(x), height, width * per_tile, most):
+    least = max(TILES, (channels + filters) // 4) * per_tile
+    for images, rows in blocks(len(x), height, width * per_tile, least):
         shape = (length(images), length(rows))
         d = padded.part(shape[0], 2 * shape[1] + 2, 2, width + 1, channels)
         lines = half.part(4, *shape, 2, width + 1, channels)

@@ -166,7 +166,7 @@ class GlobalMaxPooling(GlobalPooling):
         x, y = _flat(at.x[0]), at.y[0].reshape(len(at.y[0]), 1, -1)
 
         def forward() -> None:
-            at.xp.maximum.reduce(x, axis=1, keepdims=True, out=y)
+            at.xp.max(x, axis=1, keepdims=True, out=y)
 
         if not at.grads:
             return forward, None
@@ -217,7 +217,7 @@ def _to_first_largest(at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> St
         xp.equal(x, y, out=here)
         found.fill(count)
         xp.copyto(found, places, where=here)
-        xp.minimum.reduce(found, axis=1, keepdims=True, out=first)
+        xp.min(found, axis=1, keepdims=True, out=first)
         xp.equal(places, first, out=here)
         xp.multiply(dy, here, out=dx)
 

@@ -108,6 +108,9 @@ class Sliding:
 
         What "same" pads with a stride depends on the size; only where that is open is ONNX left to
         compute it.
+
+        Raises:
+            ValueError: it is open, and ONNX cannot compute it.
         """
         given = {"kernel_shape": self.kernel, "strides": self.stride}
         if set(self.dilation) != {1}:
@@ -116,6 +119,8 @@ class Sliding:
         if self.padding == "same" and any(
             isinstance(n, str) and s > 1 for n, s in zip(sizes, self.stride, strict=True)
         ):
+            if set(self.dilation) != {1}:
+                raise ValueError("ONNX cannot pad an open size for both a stride and a dilation")
             return {**given, "auto_pad": "SAME_UPPER"}
         # The pads of a stride of one are the same for every size.
         pads = [self.pads(axis, n if isinstance(n, int) else 1) for axis, n in enumerate(sizes)]

@@ -261,4 +261,4 @@ def test_is_refused(case: str, tmp_path: Path) -> None:
 
 def test_a_class_has_one_converter() -> None:
     with pytest.raises(ValueError, match="Keras Dense has two converters"):
-        keras_layer.keras("Dense")(lambda layer: "")
+        keras_layer.keras("Dense")(str)

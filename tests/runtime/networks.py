@@ -17,7 +17,17 @@ from cortex.runtime.frame import Frame
 from cortex.runtime.ir import Graph, Layer, Node
 from cortex.runtime.network import Network
 from cortex.runtime.op import Operation, Steps
-from cortex.runtime.ops import Dense, Relu, Softmax
+from cortex.runtime.ops import (
+    Add,
+    BatchNormalization,
+    Convolution,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPooling,
+    Relu,
+    Softmax,
+)
 from cortex.runtime.tensor import Size, Tensor
 
 Array = NDArray[Any]
@@ -122,3 +132,29 @@ def _compiled(text: str) -> CodeType:
 def drawn(shape: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> Array:
     """Normal numbers."""
     return np.random.default_rng(seed).normal(size=tuple(shape)).astype(dtype)
+
+
+def deep() -> Graph:
+    """A network that trains by everything there is: batch statistics, dropout, residuals."""
+    chain = Chain(x=Tensor(("N", 12)))
+    value = "x"
+    for i in range(3):
+        inner = chain.add(Dense(12), value, name=f"dense{i}")
+        normal = chain.add(BatchNormalization(), inner)
+        active = chain.add(Relu(), normal)
+        kept = chain.add(Dropout(0.3), active)
+        value = chain.add(Add(), value, kept)
+    return chain.graph(chain.add(Softmax(), chain.add(Dense(4), value), name="probabilities"))
+
+
+def convnet() -> Graph:
+    """A small network of convolutions, pooling and batch statistics."""
+    chain = Chain(x=Tensor(("N", 12, 12, 1)))
+    value = "x"
+    for filters in (8, 16):
+        value = chain.add(Convolution(filters, (3, 3), padding="same"), value)
+        value = chain.add(BatchNormalization(), value)
+        value = chain.add(Relu(), value)
+        value = chain.add(MaxPooling((2, 2)), value)
+    value = chain.add(Dense(10), chain.add(Flatten(), value))
+    return chain.graph(chain.add(Softmax(), value, name="probabilities"))

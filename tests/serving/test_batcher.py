@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cortex.serving.batcher import Arrays, Batcher, Limits
-from cortex.serving.errors import Expired, Overloaded
+from cortex.serving.errors import Expired, Overloaded, Unavailable
 
 Array: TypeAlias = NDArray[Any]
 FOREVER = 3600.0
@@ -378,6 +378,9 @@ def test_closing_runs_what_waits() -> None:
             tasks = await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(3)))
         answers = await asyncio.gather(*tasks)
         assert [answer[0].tolist() for answer in answers] == [[[0]], [[2]], [[4]]]
+
+        with pytest.raises(Unavailable, match="the model is being closed"):
+            await batcher.infer(double, x(1))
 
     before = threading.active_count()
     asyncio.run(main())
