@@ -6,6 +6,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -29,9 +30,39 @@ def worth_sharing(graph: Graph, sizes: Mapping[str, int]) -> bool:
     return work >= SHARED_WORK
 
 
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+class _OneBlasThread:
+    """Holds BLAS, the whole process's, at one thread while any team works."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: list[int] = []
+
+    @functools.cached_property
+    def _pools(self) -> list[Any]:
+        return ThreadpoolController().select(user_api="blas").lib_controllers
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._before = [pool.num_threads for pool in self._pools]
+                self._set([1] * len(self._pools))
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._set(self._before)
+
+    def _set(self, numbers: list[int]) -> None:
+        for pool, number in zip(self._pools, numbers, strict=True):
+            # In threadpoolctl only the first thread that ever asked may set OpenBLAS, and others
+            # are ignored, lest they fight; here they take turns.
+            getattr(pool, "_real_set_num_threads", pool.set_num_threads)(number)
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 class Team:
@@ -69,7 +100,7 @@ class Team:
         Raises:
             Exception: the first that any of them raised; the team works on.
         """
-        with self._turn, _blas().limit(limits=1, user_api="blas"):
+        with self._turn, _one_blas_thread:
             self._work = work
             for start, done in zip(self._starts, self._done, strict=True):
                 done.clear()

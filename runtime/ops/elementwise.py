@@ -1,7 +1,7 @@
 """Functions of each element: what they have in common.
 
-One says how ``y`` comes from ``x`` and ``dx`` from ``dy``; both must hold when the two share
-memory.
+An activation says what f is, in a way that holds when ``x`` and ``y`` share memory, and what its
+slope is.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ class Elementwise(Operation):
 
     def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
         """Writes dx; may be given the same array for dy and dx."""
+        xp, slope = at.xp, at.scratch(x.shape)
+        write = self.derivative(at, x, y, slope)
+
+        def backward() -> None:
+            write()
+            xp.multiply(dy, slope, out=dx)
+
+        return backward
+
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        """Writes f'(x); an activation that has no use for the array overrides ``backward``."""
         raise NotImplementedError
 
     @classmethod

@@ -40,18 +40,17 @@ class Gated(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, gate, slope = at.xp, at.scratch(x.shape), at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp, gate = at.xp, at.scratch(x.shape)
         write_gate, write_slope = self.gate(at, x, gate), self.gate_slope(at, x, gate, slope)
 
-        def backward() -> None:
+        def write() -> None:
             write_gate()
             write_slope()
             xp.multiply(slope, x, out=slope)
             xp.add(slope, gate, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
 
 @elementwise("silu")

@@ -50,27 +50,28 @@ class Relu(Elementwise):
         return forward
 
     def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, mask = at.xp, at.scratch(x.shape, bool)
-        if self == Relu():
-            zero = at.hold((), fill=0)
-
-            def plain() -> None:
-                xp.greater(y, zero, out=mask)
-                xp.multiply(dy, mask, out=dx)
-
-            return plain
-        slope = at.scratch(x.shape)
+        if self != Relu():
+            return super().backward(at, x, y, dy, dx)
+        xp, above, zero = at.xp, at.scratch(x.shape, bool), at.hold((), fill=0)
 
         def backward() -> None:
+            xp.greater(y, zero, out=above)
+            xp.multiply(dy, above, out=dx)
+
+        return backward
+
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp, mask = at.xp, at.scratch(x.shape, bool)
+
+        def write() -> None:
             slope.fill(1)
             xp.less(x, self.threshold, out=mask)
             xp.copyto(slope, self.negative_slope, where=mask)
             if self.max_value is not None:
                 xp.greater_equal(x, self.max_value, out=mask)
                 xp.copyto(slope, 0, where=mask)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         if self.threshold == 0:
@@ -120,16 +121,15 @@ class Elu(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope, above = at.xp, at.scratch(x.shape), at.scratch(x.shape, bool)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp, above = at.xp, at.scratch(x.shape, bool)
 
-        def backward() -> None:
+        def write() -> None:
             xp.greater(x, 0, out=above)
             xp.add(y, self.alpha, out=slope)
             xp.copyto(slope, 1, where=above)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Elu", [x], alpha=float(self.alpha))
@@ -156,16 +156,15 @@ class Selu(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope, above = at.xp, at.scratch(x.shape), at.scratch(x.shape, bool)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp, above = at.xp, at.scratch(x.shape, bool)
 
-        def backward() -> None:
+        def write() -> None:
             xp.greater(x, 0, out=above)
             xp.add(y, SELU_SCALE * SELU_ALPHA, out=slope)
             xp.copyto(slope, SELU_SCALE, where=above)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Selu", [x], alpha=SELU_ALPHA, gamma=SELU_SCALE)
@@ -190,16 +189,15 @@ class Celu(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             xp.minimum(x, 0, out=slope)
             xp.divide(slope, self.alpha, out=slope)
             xp.exp(slope, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Celu", [x], alpha=float(self.alpha))

@@ -22,15 +22,14 @@ class Tanh(Elementwise):
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
         return lambda: at.xp.tanh(x, out=y)
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             xp.multiply(y, y, out=slope)
             xp.subtract(1, slope, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Tanh", [x])
@@ -43,15 +42,14 @@ class Sigmoid(Elementwise):
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
         return lambda: write_sigmoid(at.xp, x, y)
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             xp.subtract(1, y, out=slope)
             xp.multiply(slope, y, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Sigmoid", [x])
@@ -71,15 +69,14 @@ class LogSigmoid(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             write_sigmoid(xp, x, slope)
             xp.subtract(1, slope, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Neg", [tape.op("Softplus", [tape.op("Neg", [x])])])
@@ -92,14 +89,13 @@ class Softplus(Elementwise):
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
         return lambda: at.xp.logaddexp(x, 0, out=y)
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             write_sigmoid(xp, x, slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Softplus", [x])
@@ -119,16 +115,15 @@ class Softsign(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:  # 1 / (1 + |x|) = 1 - |y|
+        def write() -> None:  # 1 / (1 + |x|) = 1 - |y|
             xp.absolute(y, out=slope)
             xp.subtract(1, slope, out=slope)
             xp.multiply(slope, slope, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Softsign", [x])
@@ -150,17 +145,16 @@ class Squareplus(Elementwise):
 
         return forward
 
-    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-        xp, slope = at.xp, at.scratch(x.shape)
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        xp = at.xp
 
-        def backward() -> None:
+        def write() -> None:
             self._write_root(xp, x, slope)
             xp.divide(x, slope, out=slope)
             xp.add(slope, 1, out=slope)
             xp.multiply(slope, 0.5, out=slope)
-            xp.multiply(dy, slope, out=dx)
 
-        return backward
+        return write
 
     def _write_root(self, xp: Any, x: Array, root: Array) -> None:
         xp.multiply(x, x, out=root)

@@ -1,4 +1,4 @@
-"""A team of threads: all work, the first real error is raised, and the next piece of work is done."""
+"""A team of threads: all work, the first real error is raised, and the team works on."""
 
 from __future__ import annotations
 
@@ -140,6 +140,25 @@ def test_blas_has_one_thread_while_a_team_works_and_its_own_again_afterwards() -
     before, during = blas_threads(), list[int]()
     Team.of(2).run(lambda index: during.extend(blas_threads()))
     assert set(during) == {1}
+    assert blas_threads() == before
+
+
+def test_two_teams_at_once_leave_blas_as_it_was() -> None:
+    before, both = blas_threads(), threading.Barrier(2)
+    seen: list[int] = []
+
+    def work(index: int) -> None:
+        if index == 0:
+            both.wait()  # now both teams are at work
+            seen.extend(blas_threads())
+            both.wait()
+
+    callers = [threading.Thread(target=Team(size).run, args=(work,)) for size in (2, 3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert set(seen) == {1}
     assert blas_threads() == before
 
 
