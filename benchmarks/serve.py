@@ -1,6 +1,6 @@
 """How fast cortex-serve answers, against onnxruntime called directly, on one machine in one run.
 
-    python benchmarks/serve.py [--seconds 5] [--network mobilenet_v2 ...]
+    python benchmarks/serve.py [--seconds 3] [--rounds 3] [--network mobilenet_v2 ...]
 
 Client and server share the machine's cores. The load is h2load's, which speaks HTTP/2 and so gRPC,
 with one image a request; every answer is counted by the server's own metrics, and one is compared
@@ -10,12 +10,13 @@ with onnxruntime's.
 from __future__ import annotations
 
 import shutil
+import statistics
 import subprocess
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ import onnx
 import onnxruntime as ort
 from networks import NETWORKS, Network
 from prometheus_client.parser import text_string_to_metric_families
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -40,30 +42,40 @@ TICK = 100  # of the kernel's clock, a second
 
 
 @dataclass(frozen=True)
-class Load:
-    """What so many callers saw: answers a second, latencies in ms, the server's CPU in µs each."""
+class Speed:
+    """Images a second, and µs of CPU for each."""
 
-    callers: int
     rate: float
-    p50: float
-    p99: float
     cpu: float
 
 
-def raw(network: Network, seconds: float) -> float:
-    """Images a second of onnxruntime alone: the best of two ways to use two threads."""
+@dataclass(frozen=True)
+class Load(Speed):
+    """What so many callers saw: latencies in ms, and the rate of raw onnxruntime just before."""
+
+    p50: float
+    p99: float
+    raw: Speed
+
+    @property
+    def ratio(self) -> float:
+        """Served over raw."""
+        return self.rate / self.raw.rate
+
+
+def raw(network: Network, seconds: float) -> Speed:
+    """onnxruntime alone: the best of two ways to use two threads, each with every batch."""
     model = network.model().SerializeToString()
-    best = 0.0
+    found: list[Speed] = []
     for threads, intra in ((1, 2), (2, 1)):
         options = ort.SessionOptions()
         options.intra_op_num_threads = intra
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        for batch in network.batches:
-            best = max(best, _rate(session, network.images(batch), threads, seconds))
-    return best
+        found += [_rate(session, network.images(n), threads, seconds) for n in network.batches]
+    return max(found, key=lambda speed: speed.rate)
 
 
-def _rate(session: Any, images: Any, threads: int, seconds: float) -> float:
+def _rate(session: Any, images: Any, threads: int, seconds: float) -> Speed:
     feed, counts = {"input": images}, [0] * threads
     session.run(None, feed)
     end = time.perf_counter() + seconds
@@ -74,12 +86,13 @@ def _rate(session: Any, images: Any, threads: int, seconds: float) -> float:
             counts[which] += len(images)
 
     workers = [threading.Thread(target=work, args=(which,)) for which in range(threads)]
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    return sum(counts) / (time.perf_counter() - began)
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    return Speed(sum(counts) / took, cpu / sum(counts) * 1e6)
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,9 @@ def served(root: Path) -> Generator[Served]:
         process.wait()
 
 
-def load(server: Served, model: str, message: Path, callers: int, seconds: float) -> Load:
+def load(
+    server: Served, model: str, message: Path, callers: int, seconds: float, ceiling: Speed
+) -> Load:
     """Lets so many callers ask for so many seconds, after a second to warm up."""
     connections = min(callers, CONNECTIONS)
     with tempfile.NamedTemporaryFile() as log:
@@ -149,7 +164,7 @@ def load(server: Served, model: str, message: Path, callers: int, seconds: float
     if answers < len(took):
         raise SystemExit(f"{model}: h2load counts {len(took)} answers, the server {answers:.0f}")
     p50, p99 = np.percentile(took, [50, 99])
-    return Load(callers, len(took) / seconds, float(p50), float(p99), cpu / answers * 1e6)
+    return Load(len(took) / seconds, cpu / answers * 1e6, float(p50), float(p99), ceiling)
 
 
 def ask(server: Served, model: str, network: Network) -> bytes:
@@ -164,36 +179,54 @@ def ask(server: Served, model: str, network: Network) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-def measure(name: str, seconds: float, table: Table) -> None:
-    """Measures one network and adds its rows to the table."""
+def measure(name: str, seconds: float, rounds: int, table: Table) -> None:
+    """Measures one network in turns with raw onnxruntime, and adds its rows to the table."""
     network = NETWORKS[name]
+    found: dict[int, list[Load]] = {callers: [] for callers in network.callers}
     with tempfile.TemporaryDirectory() as folder:
         with install(Path(folder) / "models", name) as version:
             onnx.save(network.model(), version.model)
-        ceiling = raw(network, seconds / 2)
         with served(Path(folder) / "models") as server:
             message = Path(folder) / "request"
             message.write_bytes(ask(server, name, network))
-            for callers in network.callers:
-                at = load(server, name, message, callers, seconds)
-                row = (f"{at.rate:,.0f}", f"{ceiling:,.0f}", f"{at.rate / ceiling:.2f}")
-                row += (f"{at.p50:.2f}", f"{at.p99:.2f}", f"{at.cpu:,.0f}")
-                table.add_row(name, str(callers), *row)
+            for _ in range(rounds):
+                ceiling = raw(network, seconds / 3)
+                for callers, loads in found.items():
+                    loads.append(load(server, name, message, callers, seconds, ceiling))
+    for callers, loads in found.items():
+        table.add_row(name, str(callers), *_row(loads))
+
+
+def _row(loads: Sequence[Load]) -> list[str]:
+    """The medians of the rounds."""
+
+    def middle(of: Callable[[Load], float]) -> float:
+        return statistics.median(map(of, loads))
+
+    return [
+        f"{middle(lambda load: load.rate):,.0f}",
+        f"{middle(lambda load: load.raw.rate):,.0f}",
+        f"{middle(lambda load: load.ratio):.3f}",
+        f"{middle(lambda load: load.p50):.2f}",
+        f"{middle(lambda load: load.p99):.2f}",
+        f"{middle(lambda load: load.cpu):,.0f}",
+        f"{middle(lambda load: load.raw.cpu):,.0f}",
+    ]
 
 
 @click.command()
-@click.option("--seconds", default=5.0, show_default=True, help="Of load for each line.")
+@click.option("--seconds", default=3.0, show_default=True, help="Of load for each line and round.")
+@click.option("--rounds", default=3, show_default=True, help="Medians are taken of so many.")
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(NETWORKS)))
-def main(seconds: float, networks: Sequence[str]) -> None:
-    """Prints requests a second, their ratio to raw onnxruntime, latencies and CPU."""
+def main(seconds: float, rounds: int, networks: Sequence[str]) -> None:
+    """Prints requests a second, their ratio to raw onnxruntime, latencies, CPU of both."""
     if not shutil.which(H2LOAD):
         raise click.ClickException("h2load is missing; it is in Debian's package nghttp2-client")
-    table = Table(
-        "network", "callers", "requests/s", "raw/s", "ratio", "p50 ms", "p99 ms", "CPU µs"
-    )
+    columns = ("requests/s", "raw/s", "ratio", "p50 ms", "p99 ms", "server CPU µs", "raw CPU µs")
+    table = Table("network", "callers", *columns, box=box.MARKDOWN)
     for name in networks or NETWORKS:
-        measure(name, seconds, table)
-    Console().print(table)
+        measure(name, seconds, rounds, table)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime.command import command
-from ..runtime.errors import CortexError, Disagreement, UnreadableFile, UsageError
+from ..runtime.errors import Disagreement, UnreadableFile, UsageError, WeakEvidence
 
 if TYPE_CHECKING:
+    from ..runtime.repository import ModelVersion
     from .imported import Imported
-    from .report import ValueStatistics
+    from .report import Evidence, ValueStatistics
 
 FILE = click.Path(path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
-STRENGTH = ("recorded", "keras", "keras-rewritten", "engines")
-"""Evidence, strongest first."""
-
-
-class WeakEvidence(CortexError):
-    """The evidence is weaker than --require-evidence asks for."""
 
 
 @command("cortex-import")
@@ -53,7 +48,7 @@ def main(
     name: str | None,
     version: int | None,
     reference: str | None,
-    require_evidence: str | None,
+    require_evidence: Evidence | None,
     inputs: Path | None,
     tolerance: float,
     labels: Path | None,
@@ -65,55 +60,48 @@ def main(
     Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage, 3 the file cannot be
     read or holds something unsupported, 130 interrupted.
     """
-    from ..runtime.repository import ModelConfig, install, slug, write_config
+    from ..runtime.repository import ModelConfig, ModelVersion, install, slug, write_config
     from .imported import Proof, read_model
 
-    imported = read_model(file, weights, Proof(reference, inputs, tolerance))
+    proof = Proof(reference, inputs, tolerance, required=require_evidence or "engines")
+    imported = read_model(file, weights, proof)
     name = name or slug(file.stem)
     named = _read_labels(labels, imported) if labels else ()
     if no_install:
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
-            _prove(imported, Path(folder), name, None, None, as_json, require_evidence)
+            _prove(imported, ModelVersion(name, 0, Path(folder)), None, as_json)
         return
     with install(repository, name, version) as target:
-        path = repository / name / str(target.version)
-        _prove(imported, target.path, name, target.version, path, as_json, require_evidence)
+        place = repository / name / str(target.version)
+        _prove(imported, target, place, as_json)
     if named:
         write_config(repository, name, ModelConfig(labels=named))
     if not as_json:
-        click.echo(f"installed {path}")
+        click.echo(f"installed {place}")
 
 
-def _prove(
-    imported: Imported,
-    folder: Path,
-    name: str,
-    version: int | None,
-    path: Path | None,
-    as_json: bool,
-    require: str | None,
-) -> None:
-    """Writes and proves the model in ``folder``; raises unless it may be installed."""
+def _prove(imported: Imported, target: ModelVersion, place: Path | None, as_json: bool) -> None:
+    """Writes and proves the model in the folder of ``target``; raises unless it is accepted."""
     from .imported import write_version
     from .show import progress, show
 
-    layers = len(imported.network.graph.layers)
-    with progress(f"proving {layers} layers of {name}"):
-        report = write_version(imported, folder, name, version, path)
+    with progress(f"proving {len(imported.network.graph.layers)} layers of {target.name}"):
+        report = write_version(imported, target, place)
     if as_json:
         click.echo(report.to_json())
     else:
         show(report)
+    path, required = imported.file.path, imported.proof.required
     if difference := report.first_difference:
         raise Disagreement(
-            f"{imported.file.path}: layer {difference.layer!r} is the first that differs "
+            f"{path}: layer {difference.layer!r} is the first that differs "
             f"({difference.engine}): found {_numbers(difference.found)}, "
             f"expected {_numbers(difference.expected)}; nothing was installed"
         )
-    if require and STRENGTH.index(report.evidence) > STRENGTH.index(require):
+    if not report.accepted(required):
         raise WeakEvidence(
-            f"{imported.file.path}: the evidence is {report.evidence!r}, "
-            f"--require-evidence asks for {require!r}; nothing was installed"
+            f"{path}: the evidence is {report.evidence!r}, "
+            f"--require-evidence asks for {required!r}; nothing was installed"
         )
 
 

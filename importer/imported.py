@@ -22,7 +22,7 @@ from .keras.build import build
 from .keras.file import KerasFile, read_file
 from .keras.oracle import ask_keras
 from .reference import Reference, beside, read_reference
-from .report import OUTSIDE, Report, Source
+from .report import OUTSIDE, Evidence, Report, Source
 from .sample import given_inputs, sample_inputs
 from .verify import Verification
 
@@ -36,15 +36,16 @@ class Proof:
 
     Attributes:
         reference: a reference file, "keras" for real Keras, or None: the file NAME.reference.h5
-        beside the model if
-            there is one, else the two engines alone.
+            beside the model if there is one, else the two engines alone.
         inputs: an .npy or .npz file to check with, where the reference brings none.
         tolerance: the largest difference of a layer, relative to its scale.
+        required: the weakest evidence that will do.
     """
 
     reference: Path | str | None = None
     inputs: Path | None = None
     tolerance: float = TOLERANCE
+    required: Evidence = "engines"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Imported:
     def report(self) -> Report:
         """The proof, computed when it is asked for first."""
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
-            return write_version(self, Path(folder), repository.slug(self.file.path.stem))
+            name = repository.slug(self.file.path.stem)
+            return write_version(self, repository.ModelVersion(name, 0, Path(folder)))
 
 
 def load(
@@ -92,38 +94,25 @@ def read_model(path: Path, weights: Path | None, proof: Proof) -> Imported:
 
 
 def write_version(
-    imported: Imported,
-    folder: Path,
-    name: str,
-    version: int | None = None,
-    path: Path | None = None,
+    imported: Imported, target: repository.ModelVersion, place: Path | None = None
 ) -> Report:
-    """Writes model, weights and check into ``folder``, and proves what was written.
+    """Writes model, weights, check and report into the folder of ``target``, and proves them.
 
-    ``name``, ``version`` and ``path`` are where the model will be installed, if it will be.
-    Whether it agrees is for the caller to act on.
+    ``place`` is where the folder will be moved to if the report accepts the model; whether it is
+    moved is for the caller to see to.
     """
-    start = time.monotonic()
-    weights, model = folder / repository.WEIGHTS, folder / repository.MODEL
-    imported.network.save(weights)
-    network = Network.load(weights)
-    model.write_bytes(export(network, WeightsFile.open(weights)).SerializeToString())
+    start, proof = time.monotonic(), imported.proof
+    network, model = _write(imported.network, target.path)
     reference = _reference(imported, network)
-    inputs = _inputs(imported.proof, network, reference)
-    verification = Verification(network, reference, imported.proof.tolerance)
+    inputs = _inputs(proof, network, reference)
+    verification = Verification(network, reference, proof.tolerance)
     verification.run(model, inputs)
-    evidence = reference.evidence if reference else "engines"
-    repository.write_check(folder / repository.CHECK, verification.check(inputs, evidence))
-    warnings = [
-        f"the reference says nothing of the output {name!r}, so the model is not verified"
-        for name in (verification.uncovered_outputs if reference else [])
-    ]
-    agrees = verification.first_difference is None
+    evidence: Evidence = reference.evidence if reference else "engines"
+    repository.write_check(target.path / repository.CHECK, verification.check(inputs, evidence))
+    uncovered = verification.uncovered_outputs if reference else []
     report = Report(
-        model=name,
-        version=version if agrees else None,
-        path=str(path) if path and agrees else None,
-        verified=agrees and evidence in OUTSIDE and not warnings,
+        model=target.name,
+        verified=evidence in OUTSIDE and not uncovered and verification.first_difference is None,
         evidence=evidence,
         reference=reference.name if reference else "",
         source=_source(imported.file),
@@ -131,10 +120,21 @@ def write_version(
         outputs=tuple(verification.outputs()),
         first_difference=verification.first_difference,
         seconds=round(time.monotonic() - start, 3),
-        warnings=tuple(warnings),
+        warnings=tuple(f"the reference says nothing of the output {n!r}" for n in uncovered),
     )
-    (folder / repository.REPORT).write_text(report.to_json() + "\n")
+    if place and report.accepted(proof.required):
+        report = report.model_copy(update={"version": target.version, "path": str(place)})
+    (target.path / repository.REPORT).write_text(report.to_json() + "\n")
     return report
+
+
+def _write(network: Network, folder: Path) -> tuple[Network, Path]:
+    """The network as it lies in ``folder`` once written, and its ONNX graph."""
+    weights, model = folder / repository.WEIGHTS, folder / repository.MODEL
+    network.save(weights)
+    stored = Network.load(weights)
+    model.write_bytes(export(stored, WeightsFile.open(weights)).SerializeToString())
+    return stored, model
 
 
 def _reference(imported: Imported, network: Network) -> Reference | None:

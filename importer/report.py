@@ -6,7 +6,7 @@ Its schema is a stable interface.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ recorded: outputs saved with the model. keras: real Keras ran the untouched file
 real Keras ran the model as we rewrote it. engines: two engines of ours agree, which proves
 nothing of how we read the file.
 """
+STRENGTH: tuple[Evidence, ...] = get_args(Evidence)
 OUTSIDE: tuple[Evidence, ...] = ("recorded", "keras")
 """Evidence that makes a model *verified* rather than *consistent*."""
 
@@ -96,6 +97,10 @@ class Report(Strict):
     def agrees(self) -> bool:
         """Whether everything that was compared came out as it should."""
         return self.first_difference is None
+
+    def accepted(self, required: Evidence) -> bool:
+        """Whether the model may be installed where evidence must not be weaker than this."""
+        return self.agrees and STRENGTH.index(self.evidence) <= STRENGTH.index(required)
 
     def to_json(self) -> str:
         """The object that --json prints and report.json holds."""

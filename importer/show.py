@@ -59,8 +59,10 @@ def verdict(report: Report) -> str:
     if report.evidence in OUTSIDE and report.verified:
         who = {"recorded": "recorded outputs", "keras": "real Keras"}[report.evidence]
         return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
-    agree = "two engines agree, no outputs from outside"
-    return f"{report.model}: [bold yellow]consistent[/] ({agree}): {seen}"
+    what = "two engines agree, no outputs from outside"
+    if report.evidence in OUTSIDE:
+        what = f"with {report.reference}, which does not cover every output"
+    return f"{report.model}: [bold yellow]consistent[/] ({what}): {seen}"
 
 
 def _shape(layer: Compared) -> str:

@@ -110,14 +110,9 @@ class Statistics:
         exact = value.astype(np.float64)
         if not exact.size:
             return cls(value.shape, 0.0, 0.0, 0.0, 0.0, exact.reshape(-1))
-        return cls(
-            value.shape,
-            float(exact.mean()),
-            float(exact.std()),
-            float(exact.min()),
-            float(exact.max()),
-            exact.reshape(-1)[:first],
-        )
+        with np.errstate(invalid="ignore", over="ignore"):
+            moments = (exact.mean(), exact.std(), exact.min(), exact.max())
+        return cls(value.shape, *map(float, moments), exact.reshape(-1)[:first])
 
     def difference(self, actual: Array) -> Difference:
         """Compares the statistics of ``actual`` with these, on the scale of the value's range."""

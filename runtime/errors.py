@@ -3,6 +3,7 @@
     CortexError              exit code 3 unless a branch says otherwise
     ├── UsageError           2   the command line or an argument makes no sense
     ├── Disagreement         1   two computations of the same network differ
+    ├── WeakEvidence         3   the outputs agree, but what proves it is less than was asked for
     ├── UnreadableFile       3   not a model, truncated, or refused as unsafe
     ├── Unsupported          3   a layer, an option or a data type Cortex does not know
     ├── GraphError           3   operations, shapes or parameters that do not fit together
@@ -38,6 +39,10 @@ class Disagreement(CortexError):
     """Two computations of the same network differ by more than the tolerance."""
 
     exit_code = 1
+
+
+class WeakEvidence(CortexError):
+    """The outputs agree, but what proves it is less than was asked for."""
 
 
 class UnreadableFile(CortexError):

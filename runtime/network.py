@@ -110,7 +110,7 @@ class Network:
             return self.graph.layers[name]
         if name in self.graph.types:
             return Layer(name)
-        known = ", ".join([*self.graph.outputs, *self.graph.layers])
+        known = ", ".join(dict.fromkeys([*self.graph.outputs, *self.graph.layers]))
         raise UsageError(
             f"output {name!r}: the network has no output or layer of that name; it has {known}"
         )

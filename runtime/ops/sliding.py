@@ -80,9 +80,7 @@ class Sliding:
         for axis, size in enumerate(x.shape[1:-1]):
             count = window(size, self._minus(axis), self.stride[axis])
             if isinstance(count, int) and count < 1:
-                raise ValueError(
-                    f"a window of {self.extent[axis]} is longer than an axis of {size}"
-                )
+                raise ValueError(f"a window of {self.extent[axis]} does not fit an axis of {size}")
             counts.append(count)
         return tuple(counts)
 

@@ -123,6 +123,19 @@ def test_a_reference_beside_the_file_verifies(model: Path, tmp_path: Path) -> No
     assert "verified by recorded outputs (Small Model.reference.h5)" in result.stdout
 
 
+def test_a_reference_that_leaves_out_an_output_verifies_nothing(
+    model: Path, tmp_path: Path
+) -> None:
+    reference = recorded(tmp_path / "partial.h5", model)
+    with h5py.File(reference, "r+") as file:
+        del file["outputs"], file["layer_outputs/classes"]
+    arguments = [model, "--repository", tmp_path / "models", "--reference", reference]
+    report = Report.model_validate_json(run(*arguments, "--json").stdout)
+    assert not report.verified
+    assert report.warnings == ("the reference says nothing of the output 'classes'",)
+    assert "partial.h5, which does not cover every output" in run(*arguments).stdout
+
+
 def test_outputs_that_disagree_are_not_installed(model: Path, tmp_path: Path) -> None:
     reference = recorded(tmp_path / "other.h5", model, wrong=True)
     result = run(model, "--repository", tmp_path / "models", "--reference", reference)
@@ -145,7 +158,9 @@ def test_only_checking_installs_nothing(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("required", ["recorded", "keras"])
 def test_weak_evidence_can_be_refused(required: str, model: Path, tmp_path: Path) -> None:
-    result = run(model, "--repository", tmp_path / "models", "--require-evidence", required)
+    arguments = [model, "--repository", tmp_path / "models", "--require-evidence", required]
+    assert json.loads(run(*arguments, "--json").stdout)["path"] is None
+    result = run(*arguments)
     assert result.exit_code == 3
     assert f"the evidence is 'engines', --require-evidence asks for '{required}'" in result.stderr
     assert list((tmp_path / "models").iterdir()) == []
