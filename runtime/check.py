@@ -111,8 +111,9 @@ class Statistics:
         if not exact.size:
             return cls(value.shape, 0.0, 0.0, 0.0, 0.0, exact.reshape(-1))
         with np.errstate(invalid="ignore", over="ignore"):
-            moments = (exact.mean(), exact.std(), exact.min(), exact.max())
-        return cls(value.shape, *map(float, moments), exact.reshape(-1)[:first])
+            mean, std = float(exact.mean()), float(exact.std())
+        low, high = float(exact.min()), float(exact.max())
+        return cls(value.shape, mean, std, low, high, exact.reshape(-1)[:first])
 
     def difference(self, actual: Array) -> Difference:
         """Compares the statistics of ``actual`` with these, on the scale of the value's range."""

@@ -157,9 +157,12 @@ def read(path: Path) -> ModelProto:
         UnreadableFile: no ONNX model.
     """
     try:
-        return onnx.load(path, load_external_data=False)
+        model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError has no public home in every runtime
         raise UnreadableFile(f"{path}: not an ONNX model: {error}") from None
+    if not model.graph.output:
+        raise UnreadableFile(f"{path}: not an ONNX model: it has no outputs")
+    return model
 
 
 def select(model: ModelProto, names: Sequence[str]) -> ModelProto:

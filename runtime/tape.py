@@ -60,6 +60,8 @@ class Tape:
         Layout and rank are those of the first input unless given. Attributes that are None are left
         out.
         """
+        while inputs[-1] is None:  # one left out at the end stops onnxruntime from fusing
+            inputs = inputs[:-1]
         first = next(value for value in inputs if value is not None)
         layout, rank = layout or first.layout, first.rank if rank is None else rank
         values = tuple(Value(self._fresh(layout), rank, layout) for _ in range(outputs))

@@ -80,9 +80,10 @@ class Batcher:
     def __init__(self, limits: Limits, observer: Observer) -> None:
         self._limits = limits
         self._observer = observer
-        self._changed = threading.Condition()  # guards the next three
+        self._changed = threading.Condition()  # guards the next four
         self._waiting: dict[Hashable, deque[Request]] = {}  # by mates; who is next stands first
         self._length = 0  # of all that waits
+        self._idle = 0  # threads that wait for a batch
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
@@ -180,15 +181,18 @@ class Batcher:
 
     def _take(self) -> list[Request]:
         """The next batch, as soon as there is one; empty when closed and everything has run."""
+        batch: list[Request] = []
         with self._changed:
-            while self._waiting or not self._closed:
+            self._idle += 1
+            while not batch and (self._waiting or not self._closed):
                 now = monotonic()
                 mates, at = self._ripest(now)
                 if at > now:
                     self._changed.wait(None if at == math.inf else at - now)
-                elif batch := self._cut(mates, now):
-                    return batch
-            return []
+                else:
+                    batch = self._cut(mates, now)
+            self._idle -= 1
+        return batch
 
     def _ripest(self, now: float) -> tuple[Hashable, float]:
         """The group to run, and when: the first that is ripe by ``now``, else the next to be."""
@@ -210,7 +214,7 @@ class Batcher:
     def _cut(self, mates: Hashable, now: float) -> list[Request]:
         """Takes a batch from the front of a group; what remains of it goes behind the others."""
         group = self._waiting.pop(mates)
-        room = self._limits.max_batch
+        room = self._room(group)
         batch: list[Request] = []
         while group and (not batch or group[0].rows <= room):
             request = group.popleft()
@@ -220,7 +224,15 @@ class Batcher:
                 room -= request.rows
         if group:
             self._waiting[mates] = group
+            self._changed.notify()
         return batch
+
+    def _room(self, group: deque[Request]) -> int:
+        """How many rows a batch may have: idle threads share what is there, unless it was waited for."""
+        if self._idle == 1 or self._limits.delay:
+            return self._limits.max_batch
+        rows = sum(request.rows for request in group)
+        return min(self._limits.max_batch, math.ceil(rows / self._idle))
 
     def _run(self, batch: list[Request]) -> None:
         began = monotonic()

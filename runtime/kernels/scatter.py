@@ -27,8 +27,8 @@ def input_gradient(at: Frame, w: Windows, dy: Array, kernel: Array, dx: Array) -
     scatter = _Scatter(at, w, kernel, dx.shape[-1] // kernel.shape[-2])
     boxes = list(scatter.boxes())
     per_window = max(prod(map(length, boxes[0])) * dx.shape[-1], dy.shape[-1])
-    # Half the size counts: twice the block makes longer runs of what is added.
-    cut = blocks(len(dy), w.count[0], prod(w.count[1:]) * per_window // 2)
+    # Blocks twice the usual size make longer runs of what is added.
+    cut = blocks(len(dy), w.count[0], -(-prod(w.count[1:]) * per_window // 2))
     steps: list[Step] = []
     for images, group in groupby(cut, key=lambda block: block[0]):
         sums, before, after = scatter.sums(dx[images])

@@ -84,6 +84,7 @@ class Convolution(Operation):
             (cls(3, (3,), padding="causal", dilation=(2,), use_bias=False), [sequence]),
             (cls(2, (2,), (2,), "same"), [sequence]),
             (cls(3, (1,)), [sequence]),
+            (cls(1, (1,), (2,)), [Tensor(("N", 2, 1))]),
             (cls(3, (1, 1)), [image]),
             (cls(3, (1, 1), (2, 2)), [image]),
             (cls(3, (3, 3), padding="same"), [image]),

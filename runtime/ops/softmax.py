@@ -31,7 +31,7 @@ class Softmax(Operation):
         extreme = at.scratch(one)
 
         def forward() -> None:
-            xp.maximum.reduce(x, axis=axis, keepdims=True, out=extreme)
+            xp.max(x, axis=axis, keepdims=True, out=extreme)
             xp.subtract(x, extreme, out=y)
             xp.exp(y, out=y)
             xp.add.reduce(y, axis=axis, keepdims=True, out=extreme)
@@ -72,7 +72,7 @@ class LogSoftmax(Operation):
         one, powers = at.scratch(_reduced(x.shape, axis)), at.scratch(x.shape)
 
         def forward() -> None:
-            xp.maximum.reduce(x, axis=axis, keepdims=True, out=one)
+            xp.max(x, axis=axis, keepdims=True, out=one)
             xp.subtract(x, one, out=y)
             xp.exp(y, out=powers)
             xp.add.reduce(powers, axis=axis, keepdims=True, out=one)
