@@ -37,6 +37,7 @@ demo: $(VENV)/base
 	@PATH="$(abspath $(BIN)):$$PATH" examples/demo
 
 lint: $(VENV)/dev
+	@mkdir -p .dev/cortex && ln -sfn ../../importer ../../runtime ../../serving .dev/cortex/ # for pyright
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -64,7 +64,7 @@ class Load(Speed):
 
 
 def raw(network: Network, seconds: float) -> Speed:
-    """onnxruntime alone: the best of two ways to use two threads, each with every batch."""
+    """Measures onnxruntime alone: the best of two ways to use two threads, over all batches."""
     model = network.model().SerializeToString()
     found: list[Speed] = []
     for threads, intra in ((1, 2), (2, 1)):

@@ -214,7 +214,7 @@ class Batcher:
     def _cut(self, mates: Hashable, now: float) -> list[Request]:
         """Takes a batch from the front of a group; what remains of it goes behind the others."""
         group = self._waiting.pop(mates)
-        room = self._room(group)
+        room = share(sum(request.rows for request in group), self._idle, self._limits)
         batch: list[Request] = []
         while group and (not batch or group[0].rows <= room):
             request = group.popleft()
@@ -226,13 +226,6 @@ class Batcher:
             self._waiting[mates] = group
             self._changed.notify()
         return batch
-
-    def _room(self, group: deque[Request]) -> int:
-        """How many rows a batch may have: idle threads share what is there, unless it was waited for."""
-        if self._idle == 1 or self._limits.delay:
-            return self._limits.max_batch
-        rows = sum(request.rows for request in group)
-        return min(self._limits.max_batch, math.ceil(rows / self._idle))
 
     def _run(self, batch: list[Request]) -> None:
         began = monotonic()
@@ -264,6 +257,16 @@ class Batcher:
                 request.reply.set_result(answer)
         rows = sum(request.rows for request in batch)
         self._observer.executed(rows, ended - began, [began - at.since for at in batch])
+
+
+def share(rows: int, idle: int, limits: Limits) -> int:
+    """How many of the ``rows`` that wait one of ``idle`` threads may take.
+
+    Whoever took all would leave the others idle, and its answers would bring the next requests all
+    at once again: half the cores for good. Rows that were gathered by waiting stay together.
+    """
+    fair = rows if limits.delay else math.ceil(rows / idle)
+    return min(fair, limits.max_batch)
 
 
 def _joined(batch: list[Request]) -> Arrays:

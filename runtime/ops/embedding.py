@@ -38,11 +38,13 @@ class Embedding(Operation):
         xp, x, y, table = at.xp, at.x[0], at.y[0], at.p["table"]
         ids = at.keep(x.shape, "int64")
         last = self.vocabulary - 1
+        # NumPy's take buffers its output unless told to clip; CuPy's has no such option.
+        clip = {} if hasattr(xp, "RawKernel") else {"mode": "clip"}
 
         def forward() -> None:
             xp.copyto(ids, x, casting="unsafe")
             xp.clip(ids, 0, last, out=ids)
-            xp.take(table, ids, axis=0, out=y, mode="clip")
+            xp.take(table, ids, axis=0, out=y, **clip)
 
         if not at.grads:
             return forward, None
