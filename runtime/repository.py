@@ -53,13 +53,13 @@ class ModelConfig(BaseModel):
     labels: tuple[str, ...] = ()
     """What the positions of the last axis of the first output mean."""
     max_batch: int = Field(default=32, ge=1, le=65_536)
-    """Most rows in one execution."""
+    """Most rows gathered into one execution; a request that brings more runs alone, uncut."""
     queue_delay_ms: float = Field(default=0.0, ge=0.0, le=60_000.0)
     """How long a batch that is not full waits for more, in milliseconds."""
     max_queue: int = Field(default=1024, ge=1)
     """Most requests that wait; one more is refused at once."""
     runners: int | None = Field(default=None, ge=1, le=256)
-    """Threads that execute batches side by side; None: one a core."""
+    """Threads that execute batches side by side; None: one a core, two on a GPU."""
     providers: tuple[Literal["cuda", "cpu"], ...] = ("cuda", "cpu")
     """Where to run, in order of preference; those this machine has not are passed over."""
 

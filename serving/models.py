@@ -35,15 +35,15 @@ class Models:
         self._found = versions(root)
         self._metrics = metrics
         self._stack = AsyncExitStack()
-        self._ready: dict[str, dict[str, Model | None]] = {}  # versions in ascending order
+        self._models: dict[str, dict[str, Model | None]] = {}  # versions in ascending order
         for version in self._found:
-            self._ready.setdefault(version.name, {})[str(version.version)] = None
+            self._models.setdefault(version.name, {})[str(version.version)] = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for models in self._ready.values():
+        for models in self._models.values():
             for model in filter(None, models.values()):
                 model.stop()
         await self._stack.aclose()
@@ -63,19 +63,19 @@ class Models:
             log.error("%s: not ready: %s%s", version.path, kind, reason)
             log.debug("%s:", version.path, exc_info=error)
             return
-        self._ready[model.name][model.version] = model
+        self._models[model.name][model.version] = model
         metrics.ready(True)
         log.info("%s: ready", version.path)
 
     def __iter__(self) -> Iterator[str]:
         """The names of all models, ready or not."""
-        return iter(self._ready)
+        return iter(self._models)
 
     def states(self) -> Mapping[str, bool]:
         """Whether each version is ready, by ``NAME/VERSION``."""
         return {
             f"{name}/{version}": model is not None
-            for name, versions in self._ready.items()
+            for name, versions in self._models.items()
             for version, model in versions.items()
         }
 
@@ -103,12 +103,12 @@ class Models:
 
     def ready_versions(self, name: str) -> Sequence[str]:
         """The versions of a model that can be asked, in ascending order."""
-        return [version for version, model in self._ready[name].items() if model is not None]
+        return [version for version, model in self._models[name].items() if model is not None]
 
     def _versions(self, name: str, version: str) -> dict[str, Model | None]:
-        known = self._ready.get(name)
+        known = self._models.get(name)
         if known is None:
-            raise NotFound(f"model {name!r} is not here; here are {listed(list(self._ready))}")
+            raise NotFound(f"model {name!r} is not here; here are {listed(list(self._models))}")
         if not version:
             return known
         if version not in known:

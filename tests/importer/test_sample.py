@@ -58,6 +58,6 @@ def test_an_open_image_is_as_large_as_the_network_needs() -> None:
 def test_a_network_that_nothing_fits() -> None:
     huge = graph(ops.MaxPooling((600, 600)), Tensor(("N", "H", "W", 3)))
     with pytest.raises(
-        Unsupported, match="no size of the open axes .* fits .* give one by --input"
+        Unsupported, match=r"no size of the open axes .* fits .* give one by --input"
     ):
         sample_inputs(huge)
