@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..runtime.command import command
-from ..runtime.errors import Disagreement, UnreadableFile, UsageError, WeakEvidence
+from ..runtime.errors import Disagreement, UsageError, WeakEvidence
+from ..runtime.files import read_labels
 
 if TYPE_CHECKING:
     from ..runtime.repository import ModelVersion
     from .imported import Imported
     from .report import Evidence, ValueStatistics
 
-FILE = click.Path(path_type=Path)
-POSITIVE = click.FloatRange(min=0, min_open=True)
+FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
 
 
 @command("cortex-import")
@@ -34,7 +33,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--require-evidence", type=click.Choice(["recorded", "keras"]),
               help="Refuse a model with less.")  # fmt: skip
 @click.option("--input", "inputs", type=FILE, help="Input to check with (.npy, .npz).")
-@click.option("--tolerance", type=POSITIVE, default=1e-4, show_default=True,
+@click.option("--tolerance", type=float, default=1e-4, show_default=True,
               help="Largest difference of a layer, relative to its scale.")  # fmt: skip
 @click.option(
     "--labels", type=FILE, help="What the classes are called: a line each, or a JSON list."
@@ -65,8 +64,8 @@ def main(
 
     proof = Proof(reference, inputs, tolerance, required=require_evidence or "engines")
     imported = read_model(file, weights, proof)
-    name = name or slug(file.stem)
-    named = _read_labels(labels, imported) if labels else ()
+    name = slug(file.stem) if name is None else name
+    named = _labels(labels, imported) if labels else ()
     if no_install:
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
             _prove(imported, ModelVersion(name, 0, Path(folder)), None, as_json)
@@ -111,17 +110,10 @@ def _numbers(value: ValueStatistics) -> str:
     return f"shape {value.shape} {told}"
 
 
-def _read_labels(path: Path, imported: Imported) -> tuple[str, ...]:
-    """A label a line, or a JSON list: one for each position of the first output's last axis."""
-    text = path.read_text()
-    try:
-        labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    except ValueError as error:
-        raise UnreadableFile(f"{path}: not a JSON list: {error}") from None
-    if not all(isinstance(label, str) for label in labels):
-        raise UnreadableFile(f"{path}: a label is not a string")
-    graph = imported.network.graph
+def _labels(path: Path, imported: Imported) -> tuple[str, ...]:
+    """One for each position of the first output's last axis."""
+    labels, graph = read_labels(path), imported.network.graph
     classes = graph.types[next(iter(graph.outputs.values()))].shape[-1]
     if len(labels) != classes:
         raise UsageError(f"{path}: {len(labels)} labels for {classes} classes")
-    return tuple(labels)
+    return labels

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from .keras.file import KerasFile, read_file
 from .keras.oracle import ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
-from .sample import given_inputs, sample_inputs
+from .sample import fitting, given_inputs, sample_inputs
 from .verify import Verification
 
 KERAS = "keras"
@@ -40,12 +40,19 @@ class Proof:
         inputs: an .npy or .npz file to check with, where the reference brings none.
         tolerance: the largest difference of a layer, relative to its scale.
         required: the weakest evidence that will do.
+
+    Raises:
+        UsageError: a tolerance that is not between 0 and 1.
     """
 
     reference: Path | str | None = None
     inputs: Path | None = None
     tolerance: float = TOLERANCE
     required: Evidence = "engines"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise UsageError(f"tolerance {self.tolerance}: use a number between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Imported:
     file: KerasFile
     network: Network
     proof: Proof = field(default_factory=Proof)
+    weights: Path | None = None
 
     @cached_property
     def report(self) -> Report:
@@ -84,13 +92,13 @@ def load(
         Path(path), Path(weights) if weights else None, Proof(reference, None, tolerance)
     )
     arrays = {name: np.asarray(array) for name, array in imported.network.parameters.items()}
-    return Imported(imported.file, Network(imported.network.graph, arrays), imported.proof)
+    return replace(imported, network=Network(imported.network.graph, arrays))
 
 
 def read_model(path: Path, weights: Path | None, proof: Proof) -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
     file = read_file(path, weights)
-    return Imported(file, build(file), proof)
+    return Imported(file, build(file), proof, weights)
 
 
 def write_version(
@@ -109,10 +117,10 @@ def write_version(
     verification.run(model, inputs)
     evidence: Evidence = reference.evidence if reference else "engines"
     repository.write_check(target.path / repository.CHECK, verification.check(inputs, evidence))
-    uncovered = verification.uncovered_outputs if reference else []
+    warnings = [*verification.warnings(), *_not_finite(network)]
     report = Report(
         model=target.name,
-        verified=evidence in OUTSIDE and not uncovered and verification.first_difference is None,
+        verified=evidence in OUTSIDE and not warnings and verification.first_difference is None,
         evidence=evidence,
         reference=reference.name if reference else "",
         source=_source(imported.file),
@@ -120,7 +128,7 @@ def write_version(
         outputs=tuple(verification.outputs()),
         first_difference=verification.first_difference,
         seconds=round(time.monotonic() - start, 3),
-        warnings=tuple(f"the reference says nothing of the output {n!r}" for n in uncovered),
+        warnings=tuple(warnings),
     )
     if place and report.accepted(proof.required):
         report = report.model_copy(update={"version": target.version, "path": str(place)})
@@ -137,13 +145,21 @@ def _write(network: Network, folder: Path) -> tuple[Network, Path]:
     return stored, model
 
 
+def _not_finite(network: Network) -> Iterator[str]:
+    for name, array in network.parameters.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            yield f"the array {name!r} holds numbers that are not finite"
+
+
 def _reference(imported: Imported, network: Network) -> Reference | None:
     proof, path = imported.proof, imported.file.path
     if proof.reference == KERAS:
         with tempfile.TemporaryDirectory(prefix="cortex-keras-") as folder:
             inputs = _own_inputs(proof, network)
             return read_reference(ask_keras(imported.file, inputs, Path(folder)), "keras")
-    file = Path(proof.reference) if proof.reference else beside(path)
+    if proof.reference is not None:
+        return read_reference(Path(proof.reference))
+    file = beside(path) or (imported.weights and beside(imported.weights))
     return read_reference(file) if file else None
 
 
@@ -165,12 +181,12 @@ def _inputs(proof: Proof, network: Network, reference: Reference | None) -> Mapp
     names = list(network.graph.inputs)
     given = dict(reference.inputs)
     if len(names) == len(given) == 1:  # generations of Keras disagree about what an input is called
-        return dict(zip(names, given.values(), strict=True))
+        given = dict(zip(names, given.values(), strict=True))
     if set(given) != set(names):
         raise Unsupported(
             f"{reference.name}: its inputs are {sorted(given)}, the model's {sorted(names)}"
         )
-    return {name: given[name] for name in names}
+    return fitting(network.graph, given, reference.name)
 
 
 def _source(file: KerasFile) -> Source:

@@ -60,7 +60,8 @@ def read_reference(path: Path, evidence: Evidence = "recorded") -> Reference:
         if "layer_outputs" in root:
             for name in root.group("layer_outputs").names():
                 layers[_name(name)] = Recorded.of(_array(root, "layer_outputs", name), _ALL)
-    return Reference(evidence, path.name, inputs, outputs, layers)
+        engine = root.text("engine") if evidence == "keras" else None
+    return Reference(evidence, engine or path.name, inputs, outputs, layers)
 
 
 _ALL = 1 << 62

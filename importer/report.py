@@ -40,6 +40,8 @@ class Source(Strict):
 class Compared(Strict):
     """A value, and how far what we compute is from what it should be: the worse of our two engines.
 
+    ``outside`` says whether that comes from the reference; if not, one engine was held against the
+    other.
     ``max_abs`` is the largest error, ``scale`` the largest value to expect. ``max_abs`` is null
     where the two cannot be subtracted: another shape, or a NaN on one side.
     """
@@ -49,6 +51,7 @@ class Compared(Strict):
     max_abs: float | None
     scale: float
     ok: bool
+    outside: bool
 
 
 class LayerReport(Compared):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..runtime.check import Array
 from ..runtime.errors import GraphError, UnreadableFile, Unsupported, UsageError
+from ..runtime.files import regular
 from ..runtime.ir import Graph, infer
 from ..runtime.network import sizes_of
 from ..runtime.ops import Embedding
@@ -47,7 +48,7 @@ def given_inputs(graph: Graph, path: Path) -> dict[str, Array]:
         UsageError: arrays that do not fit the network.
     """
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
+        loaded: Any = np.load(regular(path), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             if len(graph.inputs) != 1:
                 raise UsageError(f"{path}: the inputs are {sorted(graph.inputs)}; give an .npz")
@@ -55,13 +56,29 @@ def given_inputs(graph: Graph, path: Path) -> dict[str, Array]:
         else:
             with loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise UnreadableFile(f"{path}: not an .npy or .npz file of numbers: {error}") from None
+    except (OSError, ValueError, EOFError, BadZipFile):  # numpy's words tell how to unpickle it
+        raise UnreadableFile(f"{path}: not an .npy or .npz file of numbers") from None
+    return fitting(graph, arrays, str(path))
+
+
+def fitting(graph: Graph, arrays: Mapping[str, Array], source: str) -> dict[str, Array]:
+    """The arrays in the dtypes the network takes, if they are what it takes.
+
+    Raises:
+        UsageError: another shape, no numbers, or numbers that are not finite.
+    """
     try:
         sizes_of(graph.inputs, arrays)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    return arrays
+        raise UsageError(f"{source}: {error}") from None
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise UsageError(f"{source}: input {name!r}: it must hold finite numbers")
+    return {name: arrays[name].astype(_dtype(tensor)) for name, tensor in graph.inputs.items()}
+
+
+def _dtype(tensor: Tensor) -> str:
+    return "float32" if tensor.dtype == "float" else tensor.dtype
 
 
 def _drawn(
@@ -73,7 +90,7 @@ def _drawn(
     if tensor.dtype == "bool":
         return generator.random(shape) < 0.5
     ids = generator.integers(0, vocabulary or 2, shape)
-    return ids.astype(np.float32 if tensor.dtype == "float" else tensor.dtype)
+    return ids.astype(_dtype(tensor))
 
 
 def _vocabulary(graph: Graph, name: str) -> int:

@@ -50,10 +50,12 @@ def show(report: Report) -> None:
 def verdict(report: Report) -> str:
     """The last line: what was proved, by what."""
     parameters = sum(layer.parameters for layer in report.layers)
-    size = f"{len(report.layers)} layers, {parameters:,} parameters"
+    layers = f"{len(report.layers)} layers, {parameters:,} parameters"
+    outside = sum(layer.outside for layer in report.layers)
     if not report.agrees:
-        bad = sum(not layer.ok for layer in (*report.layers, *report.outputs))
-        return f"{report.model}: [bold red]differs[/] in {bad} of {size}"
+        bad = sum(not layer.ok for layer in report.layers)
+        return f"{report.model}: [bold red]differs[/] in {bad} of {layers}"
+    size = layers if outside in (0, len(report.layers)) else f"{outside} of {layers}"
     seen = f"{size}, largest difference {report.largest:.1e} of a layer's scale"
     seen = f"{seen}, {report.seconds:.1f} s"
     if report.evidence in OUTSIDE and report.verified:
@@ -61,7 +63,7 @@ def verdict(report: Report) -> str:
         return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
     what = "two engines agree, no outputs from outside"
     if report.evidence in OUTSIDE:
-        what = f"with {report.reference}, which does not cover every output"
+        what = f"with {report.reference}, which does not prove the whole of it: see the warnings"
     return f"{report.model}: [bold yellow]consistent[/] ({what}): {seen}"
 
 

@@ -42,6 +42,7 @@ class Verification:
 
     def __init__(self, network: Network, reference: Reference | None, tolerance: float) -> None:
         self._graph, self._network, self._tolerance = network.graph, network, tolerance
+        self._reference = reference
         self._order = {Item(name): i for i, name in enumerate(network.graph.layers)}
         for name in network.graph.outputs:
             self._order[Item(name, True)] = len(self._order)
@@ -72,14 +73,16 @@ class Verification:
         """The first value, in order of execution, that differs."""
         return self._first[1] if self._first else None
 
-    @property
-    def uncovered_outputs(self) -> list[str]:
-        """Outputs for which the reference has nothing."""
-        return [
-            item.name
-            for item in self._order
-            if item.is_output and item not in self._outside and Item(item.name) not in self._outside
-        ]
+    def warnings(self) -> Iterator[str]:
+        """Why the reference does not prove the whole network, if it does not."""
+        if self._reference is None:
+            return
+        for name in self._reference.layers:
+            if name not in self._graph.layers:
+                yield f"the reference has a layer {name!r}, the model has none of that name"
+        for name in self._graph.outputs:
+            if Item(name, True) not in self._outside and Item(name) not in self._outside:
+                yield f"the reference says nothing of the output {name!r}"
 
     def layers(self) -> Iterator[LayerReport]:
         """The report on each layer."""
@@ -130,6 +133,7 @@ class Verification:
             "max_abs": finite(worst.max_abs),
             "scale": worst.scale,
             "ok": worst.within(self._tolerance),
+            "outside": item in self._outside,
         }
 
     def _numpy(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Item, Array]]:

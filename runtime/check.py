@@ -55,8 +55,8 @@ def difference(actual: Array, expected: Array) -> Difference:
     found, wanted = found[finite], wanted[finite]
     if not np.isfinite(found).all():
         return NO_AGREEMENT
-    if not wanted.size:
-        return Difference(0.0, SMALLEST_SCALE, 0.0)
+    if not wanted.size:  # of nothing but NaN and infinity nothing is proved
+        return NO_AGREEMENT if expected.size else Difference(0.0, SMALLEST_SCALE, 0.0)
     with np.errstate(over="ignore"):
         error = np.abs(found - wanted)
     scale, largest = max(float(np.abs(wanted).max()), SMALLEST_SCALE), float(error.max())

@@ -13,7 +13,7 @@ import select
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -51,9 +51,23 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click
         for option in reversed(_OPTIONS):
             run = option(run)
         context = {"help_option_names": ["-h", "--help"], **settings.pop("context_settings", {})}
-        return click.command(name, context_settings=context, **settings)(run)
+        return click.command(name, cls=OneLine, context_settings=context, **settings)(run)
 
     return decorate
+
+
+class OneLine(click.Command):
+    """A command whose usage errors are one line, without the usage."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            _fail(
+                self.name or "",
+                f"{error.format_message()} (--help shows the usage)",
+                error.exit_code,
+            )
 
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -83,7 +97,7 @@ def _line(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
-def _fail(name: str, message: str, code: int) -> None:
+def _fail(name: str, message: str, code: int) -> NoReturn:
     click.echo(f"{name}: {' '.join(message.split())}", err=True)
     sys.exit(code)
 

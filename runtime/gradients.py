@@ -113,7 +113,6 @@ class Gradients:
         if value not in self.of:
             self.of[value] = memory or self._buffer(self._size(value))
             return self.of[value]
-        self.of[value].last = self._time
         beside = memory or self._buffer(self._size(value))
         flow.adds.append((self.of[value], beside))
         return beside
@@ -154,7 +153,6 @@ class Gradients:
         if source not in self.needed or dy is None:
             return
         if source in self.of:
-            self.of[source].last = self._time
             flow.adds.append((self.of[source], dy))
         elif node.name in self._wrt:  # later contributions to the source must not show here
             self.of[source] = self._buffer(self._size(source))

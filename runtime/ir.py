@@ -213,7 +213,7 @@ def _infer(graph: Graph, sizes: Mapping[str, int]) -> tuple[Types, Mapping[str, 
         _check_input(name, types[name])
     values: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:
-        outputs = _outputs(node, types)
+        outputs = output_types(node, types)
         values[node.name] = tuple(name for name, _ in outputs)
         for name, tensor in outputs:
             if not name:
@@ -224,7 +224,12 @@ def _infer(graph: Graph, sizes: Mapping[str, int]) -> tuple[Types, Mapping[str, 
     return types, values
 
 
-def _outputs(node: Node, types: Types) -> list[tuple[str, Tensor]]:
+def output_types(node: Node, types: Types) -> list[tuple[str, Tensor]]:
+    """The names and types of the node's outputs, those of its inputs being in ``types``.
+
+    Raises:
+        GraphError: an input is missing, or they do not fit.
+    """
     inputs = input_types(node, types)
     shapes = ", ".join(str(tensor and tensor.shape) for tensor in inputs)
     try:

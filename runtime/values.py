@@ -48,7 +48,7 @@ def _buffers(
 ) -> Mapping[str, Buffer]:
     written = {value for node in graph.nodes for value in graph.values(node)}
     buffers = {name: Buffer(sizes[name], 0, FOREVER) for name in types if name not in written}
-    last = _last_uses(graph, kept, is_view)
+    last = _last_uses(graph, kept)
     for time, node in enumerate(graph.nodes):
         for value in graph.values(node):
             life = last[value] if reuse else FOREVER
@@ -57,25 +57,19 @@ def _buffers(
                 shared = _overwritten(node, time, types, buffers)
             if shared is None:
                 buffers[value] = Buffer(sizes[value], time, max(life, time))
-            else:
+            else:  # a view comes before the last use of what it shares with
                 shared.last = max(shared.last, life)
                 buffers[value] = shared
     return buffers
 
 
-def _last_uses(
-    graph: Graph, kept: Collection[str], is_view: Callable[[Node], bool]
-) -> dict[str, int]:
-    """When each value, or any view of it, is read for the last time."""
+def _last_uses(graph: Graph, kept: Collection[str]) -> dict[str, int]:
+    """When each value is read for the last time under its own name."""
     last = {value: -1 for node in graph.nodes for value in graph.values(node)}
     for time, node in enumerate(graph.nodes):
         for value in node.inputs:
             last[value] = time
-    last |= dict.fromkeys(kept, FOREVER)
-    for node in reversed(graph.nodes):
-        if is_view(node) and node.inputs[0] in last:
-            last[node.inputs[0]] = max(last[node.inputs[0]], last[node.name])
-    return last
+    return last | dict.fromkeys(kept, FOREVER)
 
 
 def _overwritten(

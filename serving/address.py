@@ -41,7 +41,7 @@ class Address:
             family, _, _, _, where = found[0]
             listener = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
-            raise self.refused(error.strerror) from None
+            raise CannotListen(f"--host {self.host}: {error.strerror}") from None
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,8 +63,13 @@ def as_json(inference: Inference, ranked: Sequence[Sequence[Ranked]] | None) -> 
         },
     }
     if ranked is not None:
-        answer["top"] = [[asdict(each) for each in row] for row in ranked]
+        answer["top"] = [[_entry(each) for each in row] for row in ranked]
     return json.dumps(answer, allow_nan=False)
+
+
+def _entry(ranked: Ranked) -> dict[str, Any]:
+    score = ranked.score if math.isfinite(ranked.score) else None
+    return {**asdict(ranked), "score": score}
 
 
 def _plain(array: Array) -> Any:

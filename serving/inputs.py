@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..runtime.errors import UnreadableFile, Unsupported, UsageError
+from ..runtime.files import regular
 from .client import Tensor
 from .datatypes import BYTES, DATATYPES
 from .tensors import Array
@@ -33,7 +34,7 @@ def read_inputs(path: Path, wanted: Sequence[Tensor]) -> dict[str, Array]:
         Unsupported: the model does not take what the file holds.
         UsageError: a file of another kind.
     """
-    kind = path.suffix.lower()
+    kind = regular(path).suffix.lower()
     if kind not in (*ARRAYS, *PICTURES):
         raise UsageError(f"{path}: give one of {', '.join((*ARRAYS, *PICTURES))}")
     if kind == ".npz":
@@ -50,8 +51,8 @@ def read_inputs(path: Path, wanted: Sequence[Tensor]) -> dict[str, Array]:
 def _load(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise UnreadableFile(f"{path}: no file of numpy arrays: {error}") from None
+    except (ValueError, EOFError, BadZipFile):  # numpy's own words tell how to unpickle it
+        raise UnreadableFile(f"{path}: no file of numpy arrays of numbers") from None
 
 
 def _named(found: Mapping[str, Array], tensor: Tensor, path: Path) -> Array:

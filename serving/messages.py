@@ -22,6 +22,9 @@ RAW_INPUTS = tag(pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER)
 CONTENTS = tag(Input.CONTENTS_FIELD_NUMBER)
 RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 
+UNSUPPORTED = frozenset({"classification", "sequence_id", "shared_memory_region"})
+"""Parameters of Triton's extensions that would change the answer, were they served here."""
+
 
 @dataclass(frozen=True, slots=True)
 class SentTensor:
@@ -85,8 +88,10 @@ class InferRequest:
         """The inputs, each with its elements.
 
         Raises:
-            InvalidArgument: raw elements for some inputs only, or raw and typed ones together.
+            InvalidArgument: raw elements for some inputs only, raw and typed ones together, or a
+                parameter that asks for what this server does not do.
         """
+        self._check_parameters()
         if not self.raw:
             return [_sent(tensor, None, typed) for tensor, typed in self.tensors]
         for tensor, typed in self.tensors:
@@ -101,6 +106,15 @@ class InferRequest:
             )
         pairs = zip(self.tensors, self.raw, strict=True)
         return [_sent(tensor, raw, typed) for (tensor, typed), raw in pairs]
+
+    def _check_parameters(self) -> None:
+        """What would change the answer must not be ignored in silence."""
+        places = [("the request", self.head)]
+        places += [(f"input {tensor.name!r}", tensor) for tensor, _ in self.tensors]
+        places += [(f"output {output.name!r}", output) for output in self.head.outputs]
+        for what, message in places:
+            if message.parameters and (asked := UNSUPPORTED.intersection(message.parameters)):
+                raise InvalidArgument(f"{what}: the parameter {min(asked)!r} is not supported")
 
 
 def write_response(answer: Answer, request_id: str) -> bytes:

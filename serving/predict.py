@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ..runtime.command import command
+from ..runtime.errors import UsageError
+from ..runtime.files import read_labels, regular
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
+ADDRESS = re.compile(r"(?!\w+:/)[^\s/]+:[0-9]{1,5}")
 
 
 @command("cortex-predict")
@@ -40,7 +44,10 @@ def main(
     from .client import Client
     from .inputs import read_inputs
 
-    names = labels.read_text().splitlines() if labels else ()
+    if not ADDRESS.fullmatch(server):
+        raise UsageError(f"{server!r}: give the server as HOST:PORT, such as localhost:8001")
+    names = read_labels(labels) if labels else ()
+    regular(file)  # before the server is asked what it wants
     with Client(server) as client:
         wanted, _ = client.metadata(model, version)
         inference = client.infer(model, read_inputs(file, wanted), outputs, version)

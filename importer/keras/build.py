@@ -32,7 +32,10 @@ def build(file: KerasFile) -> Network:
     facts = {layer.name: layer for layer in wiring.layers}
     _check_supported(file, wiring)
     for index, name in enumerate(wiring.inputs):
-        builder.types[name] = _input(facts[name], index)
+        try:
+            builder.types[name] = _input(facts[name], index)
+        except CortexError as error:
+            raise type(error)(f"{file.path}: {error}") from None
         values[Ref(name)] = name
         layers[name] = SourceLayer(name, facts[name].kind)
     inputs = dict(builder.types)

@@ -7,14 +7,15 @@ from typing import Any
 from ...runtime import ops
 from ..deferred import Deferred
 from .activations import activate
-from .layer import Layer, keras
+from .layer import REQUIRED, Layer, keras
 
 
-def _axes(layer: Layer, value: Any, count: int) -> tuple[int, ...]:
+def _axes(layer: Layer, option: str, default: Any = REQUIRED) -> tuple[int, ...]:
     """An option with a number per spatial axis; Keras takes one number for all."""
+    value, count = layer.get(option, default), _spatial(layer)
     sizes = (value,) * count if isinstance(value, int) else tuple(value)
     if len(sizes) != count or not all(isinstance(n, int) for n in sizes):
-        raise layer.refuse("the value", value)
+        raise layer.refuse(option, value)
     return sizes
 
 
@@ -24,12 +25,11 @@ def _spatial(layer: Layer) -> int:
 
 def _windows(layer: Layer) -> dict[str, Any]:
     """The options all convolutions have in common."""
-    count = _spatial(layer)
     return {
-        "kernel_size": _axes(layer, layer["kernel_size"], count),
-        "strides": _axes(layer, layer.get("strides", 1), count),
+        "kernel_size": _axes(layer, "kernel_size"),
+        "strides": _axes(layer, "strides", 1),
         "padding": layer.get("padding", "valid"),
-        "dilation": _axes(layer, layer.get("dilation_rate", 1), count),
+        "dilation": _axes(layer, "dilation_rate", 1),
     }
 
 
@@ -81,13 +81,11 @@ def separable(layer: Layer, x: str) -> str:
 
 @keras("Conv1DTranspose", "Conv2DTranspose")
 def transposed(layer: Layer, x: str) -> str:
-    output_padding = layer.get("output_padding", None)
-    if output_padding is not None:
-        output_padding = _axes(layer, output_padding, _spatial(layer))
+    padded = layer.get("output_padding", None) is not None
     op = ops.TransposedConvolution(
         layer["filters"],
         **_windows(layer),
-        output_padding=output_padding,
+        output_padding=_axes(layer, "output_padding") if padded else None,
         use_bias=bool(layer.get("use_bias", True)),
     )
     arrays = layer.take("kernel", *["bias"] * op.use_bias)
@@ -97,11 +95,9 @@ def transposed(layer: Layer, x: str) -> str:
 
 @keras("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
 def pooling(layer: Layer, x: str) -> str:
-    count = _spatial(layer)
-    size = _axes(layer, layer["pool_size"], count)
-    strides = layer.get("strides", None)
+    size = _axes(layer, "pool_size")
+    every = size if layer.get("strides", None) is None else _axes(layer, "strides")
     op = ops.MaxPooling if layer.kind.startswith("Max") else ops.AveragePooling
-    every = size if strides is None else _axes(layer, strides, count)
     return layer.add(op(size, every, layer.get("padding", "valid")), x)
 
 
@@ -115,21 +111,21 @@ def global_pooling(layer: Layer, x: str) -> str:
 
 @keras("ZeroPadding1D", "ZeroPadding2D")
 def zero_padding(layer: Layer, x: str) -> str:
-    return layer.add(ops.ZeroPadding(_pairs(layer, layer["padding"])), x)
+    return layer.add(ops.ZeroPadding(_pairs(layer, "padding")), x)
 
 
 @keras("Cropping1D", "Cropping2D")
 def cropping(layer: Layer, x: str) -> str:
-    return layer.add(ops.Cropping(_pairs(layer, layer["cropping"])), x)
+    return layer.add(ops.Cropping(_pairs(layer, "cropping")), x)
 
 
-def _pairs(layer: Layer, value: Any) -> tuple[tuple[int, int], ...]:
+def _pairs(layer: Layer, option: str) -> tuple[tuple[int, int], ...]:
     """(before, after) for each spatial axis; a number stands for both sides, one for all axes."""
-    count = _spatial(layer)
+    value, count = layer[option], _spatial(layer)
     if count == 1 and isinstance(value, list) and all(isinstance(n, int) for n in value):
         value = [value]
     entries = [value] * count if isinstance(value, int) else list(value)
     pairs = [(n, n) if isinstance(n, int) else tuple(n) for n in entries]
     if len(pairs) != count or any(len(pair) != 2 for pair in pairs):
-        raise layer.refuse("the value", value)
+        raise layer.refuse(option, value)
     return tuple((int(before), int(after)) for before, after in pairs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import UnreadableFile
+from ...runtime.files import regular
 from ..deferred import Deferred
 from .hdf5 import LARGEST_TEXT, Group, open_file
 
@@ -46,9 +47,7 @@ def read_file(path: Path, weights: Path | None = None) -> KerasFile:
     Raises:
         UnreadableFile: neither of the two, damaged, or unsafe.
     """
-    if not path.is_file():
-        raise UnreadableFile(f"{path}: no such file")
-    if _is_json(path):
+    if _is_json(regular(path)):
         return _read_json(path, weights)
     with open_file(path) as file:
         root = Group(path, file)
@@ -133,7 +132,6 @@ def _by_local_name(group: Group, names: Sequence[str]) -> Mapping[str, Deferred]
     found: dict[str, Deferred] = {}
     for name in names:
         array = group.array(name)
-        if array.name in found:
-            raise UnreadableFile(f"{group.where}: two arrays are called {array.name!r}")
-        found[array.name] = array
+        # Wrappers hold layers whose arrays are called alike; their converters tell them apart.
+        found[name if array.name in found else array.name] = array
     return found

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from ...runtime.errors import UnreadableFile
+from ...runtime.files import regular
 from ..deferred import Array, Deferred
 
 LARGEST_ARRAY = 16 << 30  # bytes
@@ -32,7 +33,7 @@ def open_file(path: Path) -> Generator[h5py.File]:
         UnreadableFile: there is none, or it is something else, or it is cut short.
     """
     try:
-        with path.open("rb") as raw:
+        with regular(path).open("rb") as raw:
             start = raw.read(8)
     except OSError as error:
         raise UnreadableFile(f"{path}: {error.strerror}") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...runtime.errors import UnreadableFile, Unsupported
-from ...runtime.ir import Graph, Node
+from ...runtime.ir import Node, node_parameters, output_types
 from ...runtime.op import Operation
 from ...runtime.tensor import Tensor
 from ..deferred import Deferred
@@ -80,14 +80,14 @@ class Builder:
     types: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     parameters: dict[str, Deferred] = field(default_factory=dict[str, Deferred])
 
-    def add(self, node: Node, inputs: Mapping[str, Tensor]) -> None:
+    def add(self, node: Node) -> None:
         """Adds a node and learns the types of its outputs.
 
         Raises:
             GraphError: it does not fit its inputs.
         """
-        given = {name: inputs[name] for name in node.inputs}
-        self.types.update(Graph(given, (node,), {}).types)
+        self.types.update(output_types(node, self.types))
+        node_parameters(node, self.types)
         self.nodes.append(node)
 
 
@@ -173,7 +173,7 @@ class Layer:
         node = Node(name, op, inputs, params, self.name)
         self._check_arrays(op, inputs, arrays)
         builder.parameters.update({params[local]: array for local, array in arrays.items()})
-        builder.add(node, builder.types)
+        builder.add(node)
         return name
 
     def _free_name(self, name: str) -> str:

@@ -44,6 +44,8 @@ def ask_keras(file: KerasFile, inputs: Mapping[str, Array], folder: Path) -> Pat
         MissingExtra: Keras is not installed.
         Unsupported: Keras cannot read the file, or is known to read it wrongly.
     """
+    if file.format != "keras-h5":
+        raise Unsupported(f"{file.path}: real Keras is asked about full models only")
     if why := misread(file):
         raise Unsupported(f"{file.path}: Keras 3 is no witness for this file: {why}")
     given, answer = folder / "inputs.npz", folder / "keras.reference.h5"

@@ -70,9 +70,9 @@ def read_wiring(file: KerasFile) -> Wiring:
         elif kind in MODELS:
             wiring = _functional(config)
         else:
-            raise Unsupported(
-                f"{file.path}: a model of class {kind!r}; known are {', '.join(MODELS)}"
-            )
+            raise Unsupported(f"a model of class {kind!r}; known are {', '.join(MODELS)}")
+    except (UnreadableFile, Unsupported) as error:
+        raise type(error)(f"{file.path}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise UnreadableFile(
             f"{file.path}: its architecture cannot be understood: {type(error).__name__} {error}"

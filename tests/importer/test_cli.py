@@ -107,6 +107,7 @@ def test_the_schema_is_a_stable_interface() -> None:
         "max_abs",
         "scale",
         "ok",
+        "outside",
     }
     assert set(schema["$defs"]["Source"]["properties"]) == {
         "file",
@@ -133,7 +134,39 @@ def test_a_reference_that_leaves_out_an_output_verifies_nothing(
     report = Report.model_validate_json(run(*arguments, "--json").stdout)
     assert not report.verified
     assert report.warnings == ("the reference says nothing of the output 'classes'",)
-    assert "partial.h5, which does not cover every output" in run(*arguments).stdout
+    assert "partial.h5, which does not prove the whole of it" in run(*arguments).stdout
+
+
+def test_a_reference_of_another_model_verifies_nothing(model: Path, tmp_path: Path) -> None:
+    reference = recorded(tmp_path / "other.h5", model)
+    with h5py.File(reference, "r+") as file:
+        file.move("layer_outputs/hidden", "layer_outputs/secret")
+    result = run(model, "--no-install", "--reference", reference)
+    assert "the reference has a layer 'secret', the model has none of that name" in result.stdout
+    assert "consistent" in result.stdout
+    assert "2 of 3 layers" in result.stdout
+    report = Report.model_validate_json(
+        run(model, "--no-install", "--reference", reference, "--json").stdout
+    )
+    assert [layer.outside for layer in report.layers] == [True, False, True]
+    assert not report.verified
+
+
+def test_a_network_of_no_numbers_proves_nothing(tmp_path: Path) -> None:
+    path = small_model(tmp_path / "model.h5")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/hidden/hidden/kernel:0"][...] = np.nan  # pyright: ignore
+    result = run(path, "--repository", tmp_path / "models")
+    assert result.exit_code == 1
+    assert "the array 'hidden/kernel' holds numbers that are not finite" in result.stdout
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_inputs_of_any_precision_will_do(model: Path, tmp_path: Path) -> None:
+    for dtype in ("float64", "int64", "float16"):
+        np.save(tmp_path / "x.npy", np.ones((2, 4), dtype))
+        result = run(model, "--no-install", "--input", tmp_path / "x.npy")
+        assert result.exit_code == 0, result.stderr
 
 
 def test_outputs_that_disagree_are_not_installed(model: Path, tmp_path: Path) -> None:
@@ -186,6 +219,8 @@ def test_an_input_of_ones_own(model: Path, tmp_path: Path) -> None:
 def files(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((5, 9), np.float32))
     np.savez(tmp_path / "named.npz", y=np.ones((5, 4), np.float32))
+    np.save(tmp_path / "infinite.npy", np.full((2, 4), np.inf))
+    (tmp_path / "latin").write_bytes(b"a\xff")
     (tmp_path / "text").write_text("hello")
     (tmp_path / "three").write_text("a\nb\nc\n")
     (tmp_path / "numbers").write_text("[1, 2]")
@@ -206,7 +241,22 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "absent": (["absent.h5"], 3, "absent.h5: no such file"),
     "not a model": (["text"], 3, "text: not an HDF5 file: it starts with b'hello'"),
     "unknown option": (["model.h5", "--frobnicate"], 2, "No such option '--frobnicate'"),
-    "tolerance": (["model.h5", "--tolerance", "0"], 2, "0.0 is not in the range x>0"),
+    "tolerance": (["model.h5", "--tolerance", "0"], 2, "tolerance 0.0: use a number between"),
+    "no tolerance": (["model.h5", "--tolerance", "nan"], 2, "tolerance nan: use a number between"),
+    "any tolerance": (["model.h5", "--tolerance", "inf"], 2, "tolerance inf: use a number between"),
+    "no name": (["model.h5", "--name", ""], 2, "model name '': use letters"),
+    "folder": (["."], 3, ".: not a regular file"),
+    "pipe of labels": (["model.h5", "--labels", "/dev/zero"], 3, "/dev/zero: not a regular file"),
+    "labels not in UTF-8": (
+        ["model.h5", "--labels", "latin"],
+        3,
+        "latin: not text in UTF-8: byte 1",
+    ),
+    "input that is infinite": (
+        ["model.h5", "--input", "infinite.npy"],
+        2,
+        "infinite.npy: input 'x': it must hold finite numbers",
+    ),
     "version": (["model.h5", "--version", "0"], 2, "0 is not in the range x>=1"),
     "name that leaves": (["model.h5", "--name", "../x"], 2, "model name '../x': use letters"),
     "name with a slash": (["model.h5", "--name", "a/b"], 2, "model name 'a/b': use letters"),

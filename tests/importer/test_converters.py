@@ -23,7 +23,7 @@ VECTOR, SERIES, IMAGE = (6,), (7, 4), (8, 7, 4)
 def network(
     path: Path,
     kind: str,
-    shape: tuple[int, ...],
+    shape: tuple[int | None, ...],
     arrays: dict[str, tuple[int, ...]] | None = None,
     version: str = "2.4.0",
     backend: str = "tensorflow",

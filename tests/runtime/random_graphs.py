@@ -35,7 +35,7 @@ from cortex.runtime.ops import (
     Transpose,
     ZeroPadding,
 )
-from cortex.runtime.tensor import Tensor
+from cortex.runtime.tensor import Size, Tensor
 
 from .networks import Chain, Halves
 
@@ -78,7 +78,9 @@ def _drawn(random: Random, types: dict[str, Tensor]) -> tuple[Operation, tuple[s
     x = random.choice([*types, *list(types)[-3:]])  # the latest more often: graphs grow deep
     shape = types[x].shape
     alike = [name for name, tensor in types.items() if tensor.shape == shape]
-    others = [random.choice(alike) for _ in range(random.choice([1, 1, 2]))]
+    mates = [name for name, tensor in types.items() if _broadcasts(tensor.shape, shape)]
+    others = [random.choice([*alike, *mates]), *random.choices(alike, k=random.choice([0, 0, 1]))]
+    fours = [name for name, tensor in types.items() if tensor.shape[-1] == 4]
     width = math.prod(n for n in shape if isinstance(n, int))
     activations = [Relu(), Relu(), Tanh(), Sigmoid(), Softmax(), Prelu()]
     choices: list[tuple[Operation, tuple[str, ...]]] = [
@@ -87,10 +89,13 @@ def _drawn(random: Random, types: dict[str, Tensor]) -> tuple[Operation, tuple[s
         (random.choice([Dropout(0.4), BatchNormalization(momentum=0.8)]), (x,)),
         (random.choice([Dropout(0.4), GaussianNoise(0.3), Tanh()]), (x,)),
         (Dense(random.choice([2, 4])), (x,)),
+        (Dense(4), (random.choice(fours),)),
         (random.choice([Add(), Add(), Multiply(), Average(), Maximum()]), (x, *others)),
-        (random.choice([Subtract(), Concatenate() if width < 20 else Add()]), (x, others[0])),
-        (Flatten(), (x,)),
+        (Subtract(), (x, others[0])),
+        (random.choice([Flatten(), Reshape((1, -1))]), (x,)),
     ]
+    if width < 20:
+        choices.append((Concatenate(), (x, random.choice(alike))))
     if width % 2 == 0:
         choices.append((Reshape((2, -1)), (x,)))
     if len(shape) == 3:
@@ -98,6 +103,12 @@ def _drawn(random: Random, types: dict[str, Tensor]) -> tuple[Operation, tuple[s
     if isinstance(shape[-1], int) and shape[-1] % 2 == 0:
         choices.append((Halves(), random.choice([(x,), (x, ""), (x, others[0])])))
     return random.choice(choices)
+
+
+def _broadcasts(one: tuple[Size, ...], other: tuple[Size, ...]) -> bool:
+    """Whether the two have as many axes, and a size of 1 where they differ."""
+    pairs = list(zip(one, other, strict=False))
+    return len(one) == len(other) and all(n == m or 1 in (n, m) for n, m in pairs)
 
 
 def _shared(

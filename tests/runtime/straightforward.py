@@ -162,4 +162,4 @@ def slope_of(loss: Callable[[float], float], h: float = 1e-6) -> tuple[float, bo
     """The slope at 0, and whether the function has a kink there."""
     below, here, above = loss(-h), loss(0), loss(h)
     slope = (above - below) / (2 * h)
-    return slope, abs(above - 2 * here + below) / h > 1e-2 * abs(slope) + 1e-6
+    return slope, abs(above - 2 * here + below) / h > 1e-4 * abs(slope) + 1e-6

@@ -30,7 +30,7 @@ CASES: Mapping[str, tuple[Sequence[float], Sequence[float], float]] = {
     "not a number in one": ([1, NAN], [1, 2], INF),
     "not a number in the other": ([1, 2], [1, NAN], INF),
     "not a number in both": ([1, NAN], [1, NAN], 0),
-    "only not numbers": ([NAN, NAN], [NAN, NAN], 0),
+    "only not numbers": ([NAN, NAN], [NAN, NAN], INF),
     "an infinity in one": ([1, INF], [1, 2], INF),
     "the same infinity": ([2, INF], [1, INF], 1),
     "infinities of two signs": ([1, -INF], [1, INF], INF),

@@ -356,3 +356,17 @@ def test_a_call_that_is_cancelled_is_counted_and_harms_nobody(server: Server) ->
                 assert isinstance(answer, bytes) == (n != 3)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["classification", "sequence_id", "shared_memory_region"])
+@pytest.mark.parametrize("place", ["request", "input", "output"])
+def test_a_parameter_that_would_change_the_answer_is_refused(
+    name: str, place: str, channel: grpc.Channel
+) -> None:
+    request = pb.ModelInferRequest(model_name="dense")
+    given, wanted_one = request.inputs.add(name="x"), request.outputs.add(name="y")
+    message = {"request": request, "input": given, "output": wanted_one}[place]
+    message.parameters[name].int64_param = 3
+    code, details = status(channel, path("ModelInfer"), request.SerializeToString())
+    assert code == Code.INVALID_ARGUMENT
+    assert f"the parameter '{name}' is not supported" in details

@@ -108,9 +108,25 @@ def test_a_server_that_is_not_there_is_one_line(file: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["dense"], ["dense", "--input", "/no/such/file.npy"]])
-def test_wrong_usage_is_2(arguments: list[str]) -> None:
-    assert run("127.0.0.1:1", *arguments).returncode == 2
+@pytest.mark.parametrize(
+    ("server", "arguments", "message"),
+    [
+        ("127.0.0.1:1", ["dense"], "Missing option '--input'"),
+        ("localhost", ["dense", "--input", "x.npy"], "'localhost': give the server as HOST:PORT"),
+        ("http://a:1", ["dense", "--input", "x.npy"], "'http://a:1': give the server as HOST:PORT"),
+    ],
+)
+def test_wrong_usage_is_2(server: str, arguments: list[str], message: str) -> None:
+    ended = run(server, *arguments)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_the_file_must_be_there() -> None:
+    ended = run("127.0.0.1:1", "dense", "--input", "/no/such/file.npy")
+    assert ended.returncode == 3
+    assert "/no/such/file.npy: no such file" in ended.stderr
 
 
 def test_the_client_has_every_kind_of_answer(server: Server) -> None:
@@ -193,10 +209,10 @@ def saved(array: Any) -> Callable[[Path], Path]:
 
 BAD_FILES: dict[str, tuple[str, Callable[[Path], Path], type[CortexError], str]] = {
     "kind": ("x.txt", text, UsageError, "x.txt: give one of .npy, .npz, .png, .jpg, .jpeg"),
-    "no array": ("x.npy", text, UnreadableFile, "x.npy: no file of numpy arrays: "),
-    "no archive": ("x.npz", text, UnreadableFile, "x.npz: no file of numpy arrays: "),
+    "no array": ("x.npy", text, UnreadableFile, "x.npy: no file of numpy arrays of numbers"),
+    "no archive": ("x.npz", text, UnreadableFile, "x.npz: no file of numpy arrays of numbers"),
     "no picture": ("x.png", text, UnreadableFile, "x.png: no picture: "),
-    "pickle": ("x.npy", pickled, UnreadableFile, "x.npy: no file of numpy arrays: "),
+    "pickle": ("x.npy", pickled, UnreadableFile, "x.npy: no file of numpy arrays of numbers"),
     "dtype": (
         "x.npy",
         saved(np.ones(4, np.complex64)),
