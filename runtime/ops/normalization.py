@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..frame import Array, Frame
 from ..op import Example, Operation, Steps, operation
 from ..tensor import Param, Tensor
+from .batch import Batch, reduced
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
@@ -60,7 +60,7 @@ class BatchNormalization(Operation):
         p = {name: array.reshape(shape) for name, array in at.p.items()}
         dp = {name: array.reshape(shape) for name, array in at.dp.items()}
         if at.training and not at.frozen:
-            return _from_batch(self, at, p, dp, shape)
+            return Batch(self, at, p, dp, shape).steps()
         return self._moving(at, p, dp, shape)
 
     def _moving(
@@ -82,7 +82,7 @@ class BatchNormalization(Operation):
 
         if not at.grads:
             return forward, None
-        dy, dx, axes = at.dy[0], at.dx[0], _others(shape)
+        dy, dx, axes = at.dy[0], at.dx[0], reduced(shape)
         centred, deviation = at.scratch(x.shape), at.scratch(shape)
 
         def backward() -> None:
@@ -147,10 +147,6 @@ class BatchNormalization(Operation):
         ]
 
 
-def _others(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(i for i, n in enumerate(shape) if n == 1)
-
-
 def _write_factor(
     op: BatchNormalization, xp: Any, p: Mapping[str, Array], variance: Array, factor: Array
 ) -> None:
@@ -158,94 +154,3 @@ def _write_factor(
     xp.add(variance, op.epsilon, out=factor)
     xp.sqrt(factor, out=factor)
     xp.divide(p["gamma"] if op.scale else 1, factor, out=factor)
-
-
-def _from_batch(
-    op: BatchNormalization,
-    at: Frame,
-    p: Mapping[str, Array],
-    dp: Mapping[str, Array],
-    shape: tuple[int, ...],
-) -> tuple[Steps, Steps]:
-    """Normalises by the statistics of the whole batch.
-
-    Each shard adds up its own rows; where shards meet, their means and sums of squared deviations
-    are merged by Chan's formula, which does not cancel as E[x²] - E[x]² does.
-    """
-    xp, x, y, axes = at.xp, at.x[0], at.y[0], _others(shape)
-    here = x.size // math.prod(shape)
-    everywhere = here // at.rows * at.total
-    mine, every = at.exchange((3, *shape))
-    mean, variance, factor = at.keep(shape), at.keep(shape), at.keep(shape)
-    normal = at.keep(x.shape) if at.grads else y
-    part, squares = at.scratch((every.shape[0], *shape)), at.scratch(x.shape)
-    means, deviations, counts = every[:, 0], every[:, 1], every[:, 2]
-
-    def local() -> None:
-        mine[2].fill(here)
-        xp.add.reduce(x, axis=axes, keepdims=True, out=mine[0])
-        xp.divide(mine[0], here, out=mine[0])
-        xp.subtract(x, mine[0], out=squares)
-        xp.multiply(squares, squares, out=squares)
-        xp.add.reduce(squares, axis=axes, keepdims=True, out=mine[1])
-
-    def merge() -> None:
-        xp.multiply(means, counts, out=part)
-        xp.add.reduce(part, axis=0, out=mean)
-        xp.divide(mean, everywhere, out=mean)
-        xp.subtract(means, mean, out=part)
-        xp.multiply(part, part, out=part)
-        xp.multiply(part, counts, out=part)
-        xp.add(part, deviations, out=part)
-        xp.add.reduce(part, axis=0, out=variance)
-        xp.divide(variance, everywhere, out=variance)
-
-    def follow(name: str, value: Array, spare: Array) -> None:
-        xp.multiply(value, 1 - op.momentum, out=spare)
-        xp.multiply(p[name], op.momentum, out=p[name])
-        xp.add(p[name], spare, out=p[name])
-
-    def finish() -> None:
-        merge()
-        if at.lead:
-            follow("moving_mean", mean, factor)
-            follow("moving_variance", variance, factor)
-        xp.add(variance, op.epsilon, out=factor)
-        xp.sqrt(factor, out=factor)
-        xp.subtract(x, mean, out=normal)
-        xp.divide(normal, factor, out=normal)
-        if op.scale:
-            xp.multiply(normal, p["gamma"], out=y)
-        elif normal is not y:
-            xp.copyto(y, normal)
-        if op.center:
-            xp.add(y, p["beta"], out=y)
-
-    forward = (local, at.meet, finish)
-    if not at.grads:
-        return forward, None
-    dy, dx = at.dy[0], at.dx[0]
-    sums, all_sums = at.exchange((2, *shape))
-    totals = at.scratch((2, *shape))
-
-    def local_sums() -> None:
-        xp.add.reduce(dy, axis=axes, keepdims=True, out=sums[0])
-        xp.multiply(dy, normal, out=squares)
-        xp.add.reduce(squares, axis=axes, keepdims=True, out=sums[1])
-        for name, own in (("beta", sums[0]), ("gamma", sums[1])):
-            if name in dp:
-                xp.copyto(dp[name], own)
-
-    def input_gradient() -> None:
-        if dx is None:
-            return
-        xp.add.reduce(all_sums, axis=0, out=totals)
-        xp.divide(totals, everywhere, out=totals)
-        xp.multiply(normal, totals[1], out=squares)
-        xp.subtract(dy, squares, out=dx)
-        xp.subtract(dx, totals[0], out=dx)
-        xp.divide(dx, factor, out=dx)
-        if op.scale:
-            xp.multiply(dx, p["gamma"], out=dx)
-
-    return forward, (local_sums, at.meet, input_gradient)

@@ -103,6 +103,36 @@ class Relu(Elementwise):
         return [(op, [x]) for op in [*options, cls(negative_slope=1.5)]]
 
 
+def exponential_below(at: Frame, x: Array, y: Array, alpha: float, width: float = 1.0) -> Step:
+    """A step that writes y = x above zero, alpha * (exp(x / width) - 1) below."""
+    xp, below = at.xp, at.scratch(x.shape)
+
+    def write() -> None:
+        xp.minimum(x, 0, out=below)
+        if width != 1:
+            xp.divide(below, width, out=below)
+        xp.expm1(below, out=below)
+        xp.multiply(below, alpha, out=below)
+        xp.maximum(x, 0, out=y)
+        xp.add(y, below, out=y)
+
+    return write
+
+
+def slope_below(
+    at: Frame, x: Array, y: Array, slope: Array, alpha: float, scale: float = 1.0
+) -> Step:
+    """A step that writes the slope of y = scale * exponential_below: y + scale * alpha below."""
+    xp, above = at.xp, at.scratch(x.shape, bool)
+
+    def write() -> None:
+        xp.greater(x, 0, out=above)
+        xp.add(y, scale * alpha, out=slope)
+        xp.copyto(slope, scale, where=above)
+
+    return write
+
+
 @elementwise("elu")
 class Elu(Elementwise):
     """x above zero, alpha * (exp(x) - 1) below."""
@@ -110,26 +140,10 @@ class Elu(Elementwise):
     alpha: float = 1.0
 
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
-        xp, below = at.xp, at.scratch(x.shape)
-
-        def forward() -> None:
-            xp.minimum(x, 0, out=below)
-            xp.expm1(below, out=below)
-            xp.multiply(below, self.alpha, out=below)
-            xp.maximum(x, 0, out=y)
-            xp.add(y, below, out=y)
-
-        return forward
+        return exponential_below(at, x, y, self.alpha)
 
     def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
-        xp, above = at.xp, at.scratch(x.shape, bool)
-
-        def write() -> None:
-            xp.greater(x, 0, out=above)
-            xp.add(y, self.alpha, out=slope)
-            xp.copyto(slope, 1, where=above)
-
-        return write
+        return slope_below(at, x, y, slope, self.alpha)
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Elu", [x], alpha=float(self.alpha))
@@ -148,7 +162,7 @@ class Selu(Elementwise):
     """scale * elu(x, alpha), with the constants of Klambauer et al. (2017)."""
 
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
-        elu, xp = Elu(SELU_ALPHA).forward(at, x, y), at.xp
+        elu, xp = exponential_below(at, x, y, SELU_ALPHA), at.xp
 
         def forward() -> None:
             elu()
@@ -157,14 +171,7 @@ class Selu(Elementwise):
         return forward
 
     def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
-        xp, above = at.xp, at.scratch(x.shape, bool)
-
-        def write() -> None:
-            xp.greater(x, 0, out=above)
-            xp.add(y, SELU_SCALE * SELU_ALPHA, out=slope)
-            xp.copyto(slope, SELU_SCALE, where=above)
-
-        return write
+        return slope_below(at, x, y, slope, SELU_ALPHA, SELU_SCALE)
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Selu", [x], alpha=SELU_ALPHA, gamma=SELU_SCALE)
@@ -177,17 +184,7 @@ class Celu(Elementwise):
     alpha: float = 1.0
 
     def forward(self, at: Frame, x: Array, y: Array) -> Step:
-        xp, below = at.xp, at.scratch(x.shape)
-
-        def forward() -> None:
-            xp.minimum(x, 0, out=below)
-            xp.divide(below, self.alpha, out=below)
-            xp.expm1(below, out=below)
-            xp.multiply(below, self.alpha, out=below)
-            xp.maximum(x, 0, out=y)
-            xp.add(y, below, out=y)
-
-        return forward
+        return exponential_below(at, x, y, self.alpha, self.alpha)
 
     def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
         xp = at.xp

@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 __all__ = ["LogSoftmax", "Softmax"]
 
 
+class OverAxis(Operation):
+    """A function of the elements along one axis, together."""
+
+    axis: int
+
+    def infer(self, x: Tensor) -> Tensor:
+        if not -x.rank <= self.axis < x.rank:
+            raise ValueError(f"has no axis {self.axis}")
+        return x
+
+
 @operation("softmax", overwrites=(0,), overwrites_dy=(0,))
-class Softmax(Operation):
+class Softmax(OverAxis):
     """exp(x) over its sum along ``axis``."""
 
     axis: int = -1
-
-    def infer(self, x: Tensor) -> Tensor:
-        _check_axis(self.axis, x)
-        return x
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, axis, x, y = at.xp, self.axis, at.x[0], at.y[0]
@@ -58,14 +65,10 @@ class Softmax(Operation):
 
 
 @operation("log_softmax", overwrites=(0,), overwrites_dy=(0,))
-class LogSoftmax(Operation):
+class LogSoftmax(OverAxis):
     """log(softmax(x)) along ``axis``."""
 
     axis: int = -1
-
-    def infer(self, x: Tensor) -> Tensor:
-        _check_axis(self.axis, x)
-        return x
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, axis, x, y = at.xp, self.axis, at.x[0], at.y[0]
@@ -96,12 +99,7 @@ class LogSoftmax(Operation):
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        return [(cls(axis), [Tensor(("N", 3, 4))]) for axis in (-1, 1)]
-
-
-def _check_axis(axis: int, x: Tensor) -> None:
-    if not -x.rank <= axis < x.rank:
-        raise ValueError(f"has no axis {axis}")
+        return [(cls(axis), [Tensor(("N", 3, 4))]) for axis in (-1, 1, 2)]
 
 
 def _reduced(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

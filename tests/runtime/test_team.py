@@ -150,22 +150,25 @@ def test_blas_has_one_thread_while_a_team_works_and_its_own_again_afterwards() -
     assert blas_threads() == before
 
 
-def test_two_teams_at_once_leave_blas_as_it_was() -> None:
-    before, both = blas_threads(), threading.Barrier(2)
+def test_blas_has_one_thread_until_the_last_of_several_teams_is_done() -> None:
+    before, both, gone = blas_threads(), threading.Barrier(2), threading.Event()
     seen: list[int] = []
 
-    def work(index: int) -> None:
+    def first(index: int) -> None:
         if index == 0:
-            both.wait()  # now both teams are at work
-            if threading.current_thread() is callers[0]:
-                seen.extend(blas_threads())
             both.wait()
 
-    callers = [threading.Thread(target=Team(size).run, args=(work,)) for size in (2, 3)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    def second(index: int) -> None:
+        if index == 0:
+            both.wait()  # now both teams are at work
+            assert gone.wait(10)
+            seen.extend(blas_threads())
+
+    caller = threading.Thread(target=Team(3).run, args=(second,))
+    caller.start()
+    Team(2).run(first)
+    gone.set()
+    caller.join()
     assert set(seen) == {1}
     assert blas_threads() == before
 
