@@ -87,7 +87,7 @@ class Batch:
         return normalise
 
     def _sums(self, mine: Array) -> Step:
-        """The gradients of beta and gamma by this shard's rows, which is what it tells the others."""
+        """The gradients of beta and gamma by this shard's rows, which it tells the others."""
         xp, axes, dy, squares = self._at.xp, self._axes, self._at.dy[0], self._squares
 
         def sums() -> None:
