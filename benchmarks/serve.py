@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -123,7 +124,13 @@ class Served:
 @contextmanager
 def served(root: Path) -> Generator[Served]:
     """Serves a repository on free ports."""
-    command = ["cortex-serve", str(root), "--grpc-port=0", "--http-port=0", "--metrics-port=0"]
+    command = [
+        str(Path(sys.executable).with_name("cortex-serve")),
+        str(root),
+        "--grpc-port=0",
+        "--http-port=0",
+        "--metrics-port=0",
+    ]
     process = subprocess.Popen([*command, "-q"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
