@@ -83,7 +83,6 @@ class Batcher:
         self._changed = threading.Condition()  # guards the next four
         self._waiting: dict[Hashable, deque[Request]] = {}  # by mates; who is next stands first
         self._length = 0  # of all that waits
-        self._idle = 0  # threads that wait for a batch
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
@@ -183,7 +182,6 @@ class Batcher:
         """The next batch, as soon as there is one; empty when closed and everything has run."""
         batch: list[Request] = []
         with self._changed:
-            self._idle += 1
             while not batch and (self._waiting or not self._closed):
                 now = monotonic()
                 mates, at = self._ripest(now)
@@ -191,7 +189,6 @@ class Batcher:
                     self._changed.wait(None if at == math.inf else at - now)
                 else:
                     batch = self._cut(mates, now)
-            self._idle -= 1
         return batch
 
     def _ripest(self, now: float) -> tuple[Hashable, float]:
@@ -214,7 +211,7 @@ class Batcher:
     def _cut(self, mates: Hashable, now: float) -> list[Request]:
         """Takes a batch from the front of a group; what remains of it goes behind the others."""
         group = self._waiting.pop(mates)
-        room = share(sum(request.rows for request in group), self._idle, self._limits)
+        room = share(sum(request.rows for request in group), self._limits)
         batch: list[Request] = []
         while group and (not batch or group[0].rows <= room):
             request = group.popleft()
@@ -259,13 +256,13 @@ class Batcher:
         self._observer.executed(rows, ended - began, [began - at.since for at in batch])
 
 
-def share(rows: int, idle: int, limits: Limits) -> int:
-    """How many of the ``rows`` that wait one of ``idle`` threads may take.
+def share(rows: int, limits: Limits) -> int:
+    """How many of the ``rows`` that wait a thread may take: its part of them.
 
     Whoever took all would leave the others idle, and its answers would bring the next requests all
     at once again: half the cores for good. Rows that were gathered by waiting stay together.
     """
-    fair = rows if limits.delay else math.ceil(rows / idle)
+    fair = rows if limits.delay else math.ceil(rows / limits.runners)
     return min(fair, limits.max_batch)
 
 

@@ -333,14 +333,14 @@ def test_outputs_that_are_not_by_row_are_computed_one_request_at_a_time() -> Non
 
 
 @pytest.mark.parametrize(
-    ("rows", "idle", "taken"), [(8, 1, 4), (8, 2, 4), (5, 2, 3), (1, 2, 1), (3, 8, 1), (0, 2, 0)]
+    ("rows", "runners", "taken"), [(8, 1, 4), (8, 2, 4), (5, 2, 3), (1, 2, 1), (3, 8, 1), (0, 2, 0)]
 )
-def test_idle_threads_share_what_waits(rows: int, idle: int, taken: int) -> None:
-    assert share(rows, idle, Limits(max_batch=4)) == taken
+def test_threads_share_what_waits(rows: int, runners: int, taken: int) -> None:
+    assert share(rows, Limits(max_batch=4, runners=runners)) == taken
 
 
 def test_what_was_gathered_by_waiting_is_not_shared() -> None:
-    assert share(4, 2, Limits(max_batch=8, delay=0.001)) == 4
+    assert share(4, Limits(max_batch=8, delay=0.001, runners=2)) == 4
 
 
 def test_threads_run_batches_side_by_side() -> None:
