@@ -24,11 +24,6 @@ class Deferred:
     dtype: np.dtype[Any]
     read: Callable[[], Array]
 
-    @property
-    def nbytes(self) -> int:
-        """Size in bytes, once read."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self.read(), dtype)
 

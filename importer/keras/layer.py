@@ -130,20 +130,13 @@ class Layer:
             raise UnreadableFile(f"{self.title}: its option {option!r} is missing")
         return value
 
-    def either(self, *options: str, default: Any = REQUIRED) -> Any:
+    def either(self, *options: str) -> Any:
         """An option that had several names in its life."""
-        found = [self.get(option, None) for option in options if option in self._config]
-        if found:
-            return found[0]
-        return self.get(options[0], default)
+        return self[next((option for option in options if option in self._config), options[0])]
 
     def rank(self, value: str) -> int:
         """Number of axes of a value, the batch included."""
         return self._builder.types[value].rank
-
-    def shape(self, value: str) -> tuple[int | str, ...]:
-        """The shape of a value."""
-        return self._builder.types[value].shape
 
     def take(self, *names: str, **renamed: str) -> dict[str, Deferred]:
         """Arrays of the layer, by the operation's names.

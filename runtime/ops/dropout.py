@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..frame import Array, Frame
 from ..op import Example, Operation, Step, Steps, operation
 from ..tensor import Tensor
+from .rectifier import SELU_ALPHA, SELU_SCALE
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
@@ -48,10 +49,7 @@ class Dropout(Noise):
             xp.multiply(kept, scale, out=kept)
             xp.multiply(x, kept, out=y)
 
-        if not at.grads:
-            return forward, None
-        dy, dx = at.dy[0], at.dx[0]
-        return forward, lambda: xp.multiply(dy, kept, out=dx)
+        return forward, scaled_by(at, kept)
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
@@ -78,10 +76,7 @@ class GaussianDropout(Noise):
             xp.add(factor, 1, out=factor)
             xp.multiply(x, factor, out=y)
 
-        if not at.grads:
-            return forward, None
-        dy, dx = at.dy[0], at.dx[0]
-        return forward, lambda: xp.multiply(dy, factor, out=dx)
+        return forward, scaled_by(at, factor)
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
@@ -125,7 +120,7 @@ class AlphaDropout(Noise):
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, x, y = at.xp, at.x[0], at.y[0]
-        limit = -1.6732632423543772 * 1.0507009873554805
+        limit = -SELU_ALPHA * SELU_SCALE
         scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
         shift = -scale * limit * self.rate
         draw, kept, lifted = at.random(x.shape), at.keep(x.shape), at.scratch(x.shape)
@@ -139,14 +134,19 @@ class AlphaDropout(Noise):
             xp.add(y, lifted, out=y)
             xp.add(y, shift, out=y)
 
-        if not at.grads:
-            return forward, None
-        dy, dx = at.dy[0], at.dx[0]
-        return forward, lambda: xp.multiply(dy, kept, out=dx)
+        return forward, scaled_by(at, kept)
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
         return [(cls(0.3), [Tensor(("N", 3, 4))])]
+
+
+def scaled_by(at: Frame, factor: Array) -> Step | None:
+    """The backward pass of x * factor + anything: dx = dy * factor."""
+    if not at.grads:
+        return None
+    xp, dy, dx = at.xp, at.dy[0], at.dx[0]
+    return lambda: xp.multiply(dy, factor, out=dx)
 
 
 def normal(at: Frame, out: Array) -> Step:
