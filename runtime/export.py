@@ -207,5 +207,11 @@ def _leading_to(
     for node in reversed(nodes):
         if needed.intersection(node.output):
             kept.append(node)
-            needed.update(node.input)
+            needed.update(_read(node))
     return kept[::-1], needed
+
+
+def _read(node: onnx.NodeProto) -> set[str]:
+    """The values a node reads, those that the body of a loop takes from around it among them."""
+    inner = (part for attribute in node.attribute for part in attribute.g.node)
+    return {*node.input}.union(*map(_read, inner))

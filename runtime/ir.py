@@ -55,7 +55,8 @@ class Graph:
     """Nodes in an order they can run in, from named inputs to named outputs.
 
     ``outputs`` maps the name of each output to its value, ``layers`` that of each layer (and call)
-    of the source file. ``types`` and ``parameters`` are derived: every value's type and every
+    of the source file. ``states`` names, for each input that carries a state, the output that it is
+    to have in the next call. ``types`` and ``parameters`` are derived: every value's type and every
     parameter's shape.
 
     Raises:
@@ -66,6 +67,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: Mapping[str, str]
     layers: Mapping[str, Layer] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
     types: Types = field(init=False, repr=False, compare=False)
     parameters: Mapping[str, Param] = field(init=False, repr=False, compare=False)
 
@@ -81,6 +83,9 @@ class Graph:
         for what, name, value in places:
             if value not in types:
                 raise GraphError(f"{what} {name!r}: no value is called {value!r}")
+        for given, kept in self.states.items():
+            if given not in self.inputs or kept not in self.outputs:
+                raise GraphError(f"state {given!r}: no such input, or no output {kept!r}")
         for name, layer in self.layers.items():
             rank = types[layer.value].rank
             if layer.axes and sorted(layer.axes) != [*range(rank)]:
@@ -108,7 +113,9 @@ class Graph:
             StoredNode(node.name, _stored(node.op), node.inputs, dict(node.params), node.layer)
             for node in self.nodes
         ]
-        stored = StoredGraph(dict(self.inputs), nodes, dict(self.outputs), dict(self.layers))
+        stored = StoredGraph(
+            dict(self.inputs), nodes, dict(self.outputs), dict(self.layers), dict(self.states)
+        )
         return json.dumps(asdict(stored))
 
     @classmethod
@@ -124,7 +131,7 @@ class Graph:
             Node(node.name, _operation(node), node.inputs, node.params, node.layer)
             for node in stored.nodes
         )
-        return cls(stored.inputs, tuple(nodes), stored.outputs, stored.layers)
+        return cls(stored.inputs, tuple(nodes), stored.outputs, stored.layers, stored.states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,7 @@ class StoredGraph:
     nodes: list[StoredNode]
     outputs: dict[str, str]
     layers: dict[str, Layer]
+    states: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def _stored(op: Operation) -> dict[str, Any]:

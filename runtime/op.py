@@ -40,6 +40,8 @@ class Operation:
     """Inputs i whose dx[i] may be written over dy[0]."""
     any_dtype: ClassVar[bool] = False
     """The inputs may be of any dtype; else they must be floats."""
+    domain: ClassVar[tuple[float, float] | None] = None
+    """Where the examples' floats lie, for a function that is not defined or smooth everywhere."""
 
     # What pydantic is told when attributes come from a file: a name it does not know is an error.
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from .tensor import Tensor
 
@@ -76,6 +76,33 @@ class Tape:
             )
         )
         return values if outputs > 1 else values[0]
+
+    def graph(
+        self,
+        inputs: Sequence[tuple[Value, str]],
+        emit: Callable[[Sequence[Value]], Sequence[Value]],
+    ) -> GraphProto:
+        """A graph for an attribute, the body of a Scan: what ``emit`` makes of its inputs.
+
+        ``inputs`` are values like those it will be given, and their dtypes; what ``emit`` returns
+        are floats. It may read values of the graph around it.
+        """
+        nodes, other = self.nodes, self._other
+        self.nodes, self._other = [], dict(other)
+        given = [replace(value, name=self._fresh(value.layout)) for value, _ in inputs]
+        found = emit(given)
+        outputs = [self.op("Identity", [value]) for value in found]  # an input is no output
+        made, self.nodes, self._other = self.nodes, nodes, other
+        return helper.make_graph(
+            made,
+            f"{self.scope}/body",
+            [_of_any_shape(v, dtype) for v, (_, dtype) in zip(given, inputs, strict=True)],
+            [_of_any_shape(value, "float") for value in outputs],
+        )
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        """The value with its elements as ``dtype``, one of a tensor's."""
+        return self.op("Cast", [value], to=onnx_type(dtype))
 
     def type(self, i: int = 0) -> Tensor:
         """The type of an input, one that is there, of the node that is emitting."""
@@ -153,6 +180,10 @@ _ONNX_TYPES = {
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
 }
+
+
+def _of_any_shape(value: Value, dtype: str) -> Any:
+    return helper.make_tensor_value_info(value.name, onnx_type(dtype), None)
 
 
 def value_info(name: str, tensor: Tensor) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,16 @@ from .elementwise import Elementwise, elementwise
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["HardShrink", "HardSigmoid", "HardTanh", "SoftShrink", "TanhShrink"]
+__all__ = [
+    "Clip",
+    "HardShrink",
+    "HardSigmoid",
+    "HardTanh",
+    "SoftShrink",
+    "SparsePlus",
+    "TanhShrink",
+    "Threshold",
+]
 
 
 @elementwise("hard_sigmoid")
@@ -138,6 +148,113 @@ class TanhShrink(Elementwise):
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Sub", [x, tape.op("Tanh", [x])])
+
+
+@elementwise("clip")
+class Clip(Elementwise):
+    """x clipped to [low, high]; None leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def infer(self, x: Tensor) -> Tensor:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return x
+
+    def forward(self, at: Frame, x: Array, y: Array) -> Step:
+        xp, (low, high) = at.xp, self._bounds()
+        return lambda: xp.clip(x, low, high, out=y)
+
+    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
+        xp, (low, high) = at.xp, self._bounds()
+        inside, below = at.scratch(x.shape, bool), at.scratch(x.shape, bool)
+
+        def backward() -> None:
+            xp.greater_equal(x, low, out=inside)
+            xp.less_equal(x, high, out=below)
+            xp.logical_and(inside, below, out=inside)
+            xp.multiply(dy, inside, out=dx)
+
+        return backward
+
+    def _bounds(self) -> tuple[float, float]:
+        low = -math.inf if self.low is None else self.low
+        return low, math.inf if self.high is None else self.high
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        low, high = self._bounds()
+        return tape.op("Clip", [x, tape.constant(float(low)), tape.constant(float(high))])
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        x = Tensor(("N", 3, 4))
+        return [(op, [x]) for op in (cls(-0.5, 1), cls(low=0.3), cls(high=0.2))]
+
+
+@elementwise("threshold")
+class Threshold(Elementwise):
+    """x where x > threshold, else ``value``."""
+
+    threshold: float
+    value: float
+
+    def forward(self, at: Frame, x: Array, y: Array) -> Step:
+        xp, below = at.xp, at.scratch(x.shape, bool)
+
+        def forward() -> None:
+            xp.greater(x, self.threshold, out=below)
+            xp.logical_not(below, out=below)
+            xp.copyto(y, x)
+            xp.copyto(y, self.value, where=below)
+
+        return forward
+
+    def backward(self, at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
+        xp, above = at.xp, at.scratch(x.shape, bool)
+
+        def backward() -> None:
+            xp.greater(x, self.threshold, out=above)
+            xp.multiply(dy, above, out=dx)
+
+        return backward
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        above = tape.op("Greater", [x, tape.constant(float(self.threshold))])
+        return tape.op("Where", [above, x, tape.constant(float(self.value))])
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [(cls(0.2, -3.0), [Tensor(("N", 3, 4))])]
+
+
+@elementwise("sparse_plus")
+class SparsePlus(Elementwise):
+    """0 up to -1, (x + 1)**2 / 4 up to 1, then x; its slope is the hard sigmoid (x + 1) / 2."""
+
+    def forward(self, at: Frame, x: Array, y: Array) -> Step:
+        xp, ramp = at.xp, at.scratch(x.shape)
+        write_ramp = _RAMP.forward(at, x, ramp)
+
+        def forward() -> None:  # ramp**2 + max(x - 1, 0)
+            write_ramp()
+            xp.multiply(ramp, ramp, out=ramp)
+            xp.subtract(x, 1, out=y)
+            xp.maximum(y, 0, out=y)
+            xp.add(y, ramp, out=y)
+
+        return forward
+
+    def derivative(self, at: Frame, x: Array, y: Array, slope: Array) -> Step:
+        return _RAMP.forward(at, x, slope)
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        ramp = _RAMP.onnx(tape, p, x)
+        above = tape.op("Relu", [tape.op("Sub", [x, tape.constant(1.0)])])
+        return tape.op("Add", [tape.op("Mul", [ramp, ramp]), above])
+
+
+_RAMP = HardSigmoid(0.5, 0.5)
 
 
 def _only_outside(at: Frame, threshold: float, x: Array, source: Array, to: Array) -> Step:

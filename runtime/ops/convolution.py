@@ -78,7 +78,7 @@ class Convolution(Operation):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         sequence, image = Tensor(("N", 7, 4)), Tensor(("N", 6, 5, 4))
-        open_image = Tensor(("N", "H", "W", 2))
+        open_image, volume = Tensor(("N", "H", "W", 2)), Tensor(("N", 3, 3, 2, 2))
         return [
             (cls(3, (3,)), [sequence]),
             (cls(3, (3,), padding="causal", dilation=(2,), use_bias=False), [sequence]),
@@ -97,7 +97,8 @@ class Convolution(Operation):
             (cls(2, (3, 3), padding="same"), [open_image]),
             (cls(2, (3, 3), (2, 2), "same"), [open_image]),
             (cls(2, (3, 3), (2, 2)), [open_image]),
-            (cls(2, (2, 1, 2), (1, 2, 1), "same"), [Tensor(("N", 3, 3, 2, 2))]),
+            (cls(2, (2, 1, 2), (1, 2, 1), "same"), [volume]),
+            (cls(2, (2, 2, 1), dilation=(2, 1, 1), groups=2), [Tensor(("N", 3, 3, 2, 4))]),
         ]
 
 
@@ -259,6 +260,8 @@ class TransposedConvolution(Operation):
             (cls(3, (3, 3), (2, 1), ((1, 0), (0, 2)), (1, 0)), [image]),
             (cls(3, (2, 3), padding="same", dilation=(2, 1)), [image]),
             (cls(2, (3, 3), (2, 2), "same"), [Tensor(("N", "H", "W", 2))]),
+            (cls(2, (2, 3, 1), (1, 2, 2), "same", (0, 1, 1)), [Tensor(("N", 2, 2, 2, 2))]),
+            (cls(2, (2, 1, 2), dilation=(1, 1, 2)), [Tensor(("N", 2, 2, 2, 2))]),
         ]
 
 

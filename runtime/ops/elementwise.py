@@ -50,9 +50,9 @@ class Elementwise(Operation):
 
 
 @dataclass_transform(frozen_default=True)
-def elementwise(kind: str) -> Callable[[Declared], Declared]:
-    """Declares an element-wise activation."""
-    return operation(kind, overwrites=(0,), overwrites_dy=(0,))
+def elementwise(kind: str, **traits: Any) -> Callable[[Declared], Declared]:
+    """Declares a function of each element."""
+    return operation(kind, overwrites=(0,), overwrites_dy=(0,), **traits)
 
 
 def write_sigmoid(xp: Any, x: Array, y: Array) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..frame import Array, Frame
-from ..op import Example, Step
+from ..op import Example, Operation, Step, Steps, operation
 from ..tensor import Tensor
 from .clipped import HardSigmoid
 from .elementwise import Elementwise, elementwise, write_sigmoid
@@ -16,7 +16,7 @@ from .erf import erf
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["Gelu", "HardSilu", "Mish", "Silu"]
+__all__ = ["Gelu", "Glu", "HardSilu", "Mish", "Silu"]
 
 
 class Gated(Elementwise):
@@ -188,3 +188,52 @@ class Mish(Gated):
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return tape.op("Mish", [x])
+
+
+@operation("glu")
+class Glu(Operation):
+    """a * sigmoid(b), where a and b are the halves of x along ``axis``."""
+
+    axis: int = -1
+
+    def infer(self, x: Tensor) -> Tensor:
+        if not -x.rank <= self.axis < x.rank:
+            raise ValueError(f"has no axis {self.axis}")
+        size, axis = x.shape[self.axis], self.axis % x.rank
+        if not isinstance(size, int) or size % 2:
+            raise ValueError(f"axis {self.axis} of size {size} has no halves")
+        return Tensor((*x.shape[:axis], size // 2, *x.shape[axis + 1 :]))
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, y = at.xp, at.y[0]
+        a, b = self._halves(at.x[0])
+        gate = at.keep(y.shape)
+
+        def forward() -> None:
+            write_sigmoid(xp, b, gate)
+            xp.multiply(a, gate, out=y)
+
+        if not at.grads:
+            return forward, None
+        dy, (da, db) = at.dy[0], self._halves(at.dx[0])
+
+        def backward() -> None:  # the slope of the gate is (1 - gate) * gate
+            xp.multiply(dy, gate, out=da)
+            xp.subtract(1, gate, out=db)
+            xp.multiply(db, a, out=db)
+            xp.multiply(db, da, out=db)
+
+        return forward, backward
+
+    def _halves(self, whole: Array) -> tuple[Array, Array]:
+        lanes = whole.swapaxes(0, self.axis)
+        middle = len(lanes) // 2
+        return lanes[:middle].swapaxes(0, self.axis), lanes[middle:].swapaxes(0, self.axis)
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        a, b = tape.op("Split", [x], outputs=2, axis=tape.axis(x, self.axis), num_outputs=2)
+        return tape.op("Mul", [a, tape.op("Sigmoid", [b])])
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        return [(cls(), [Tensor(("N", 3, 4))]), (cls(1), [Tensor(("N", 2, 3))])]

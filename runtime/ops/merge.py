@@ -1,4 +1,4 @@
-"""Several values into one: arithmetic with broadcasting, and concatenation."""
+"""Several values into one, element by element, with broadcasting."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..frame import Array, Frame
 from ..op import Example, Operation, Step, Steps, operation
-from ..tensor import Tensor, broadcast, total
+from ..tensor import Tensor, broadcast
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
+__all__ = ["Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"]
 
 
 class Merge(Operation):
@@ -21,17 +21,34 @@ class Merge(Operation):
     def infer(self, *x: Tensor) -> Tensor:
         if len(x) < 2:
             raise ValueError("needs two or more inputs")
-        return Tensor(broadcast(tensor.shape for tensor in x))
+        dtype = one_dtype(x)
+        if dtype == "bool":
+            raise ValueError("computes numbers, not booleans")
+        return Tensor(broadcast(tensor.shape for tensor in x), dtype)
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
         vector, image = Tensor(("N", 3)), Tensor(("N", 2, 3, 4))
+        whole = Tensor(("N", 3), "int32")
         return [
+            *([(cls(), [whole, whole])] * cls.any_dtype),
             (cls(), [vector, vector]),
             (cls(), [vector, vector, vector]),
             (cls(), [image, Tensor(("N", 1, 1, 4))]),
             (cls(), [Tensor(("N", 1, 4)), Tensor(("N", 3, 1)), Tensor(("N", 3, 4))]),
         ]
+
+
+def one_dtype(x: Sequence[Tensor]) -> str:
+    """The dtype of the inputs.
+
+    Raises:
+        ValueError: they have several.
+    """
+    dtypes = dict.fromkeys(tensor.dtype for tensor in x)
+    if len(dtypes) > 1:
+        raise ValueError(f"inputs of different dtypes: {', '.join(dtypes)}")
+    return x[0].dtype
 
 
 def spread(at: Frame, dx: Array) -> tuple[Array, Step | None]:
@@ -95,7 +112,7 @@ class Linear(Merge):
         return forward, backward_of(at, write)
 
 
-@operation("add", overwrites=(0,), overwrites_dy=(0,))
+@operation("add", any_dtype=True, overwrites=(0,), overwrites_dy=(0,))
 class Add(Linear):
     """The sum."""
 
@@ -106,7 +123,7 @@ class Add(Linear):
         return fold(tape, "Add", x)
 
 
-@operation("subtract", overwrites=(0,), overwrites_dy=(0,))
+@operation("subtract", any_dtype=True, overwrites=(0,), overwrites_dy=(0,))
 class Subtract(Linear):
     """The first less the second."""
 
@@ -137,7 +154,7 @@ class Average(Linear):
         return tape.op("Mul", [fold(tape, "Add", x), tape.constant(1 / len(x))])
 
 
-@operation("multiply")
+@operation("multiply", any_dtype=True)
 class Multiply(Merge):
     """The product."""
 
@@ -202,7 +219,7 @@ class Extreme(Merge):
         return forward, backward_of(at, write)
 
 
-@operation("maximum")
+@operation("maximum", any_dtype=True)
 class Maximum(Extreme):
     """The largest."""
 
@@ -210,10 +227,10 @@ class Maximum(Extreme):
         return xp.maximum
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], *x: Value) -> Value:
-        return tape.op("Max", tape.alike(*x))
+        return tape.op("Max", tape.alike(*x), rank=max(value.rank for value in x))
 
 
-@operation("minimum")
+@operation("minimum", any_dtype=True)
 class Minimum(Extreme):
     """The smallest."""
 
@@ -221,86 +238,18 @@ class Minimum(Extreme):
         return xp.minimum
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], *x: Value) -> Value:
-        return tape.op("Min", tape.alike(*x))
+        return tape.op("Min", tape.alike(*x), rank=max(value.rank for value in x))
+
+
+def pair(tape: Tape, kind: str, a: Value, b: Value) -> Value:
+    """Emits an operation that ONNX has for two inputs."""
+    first, second = tape.alike(a, b)
+    return tape.op(kind, [first, second], rank=max(first.rank, second.rank))
 
 
 def fold(tape: Tape, kind: str, x: Sequence[Value]) -> Value:
     """x0 kind x1 kind x2 ..., of operations ONNX has for two inputs."""
     result, *rest = tape.alike(*x)
     for value in rest:
-        result = tape.op(kind, [result, value], rank=max(result.rank, value.rank))
+        result = pair(tape, kind, result, value)
     return result
-
-
-@operation("concatenate", any_dtype=True)
-class Concatenate(Operation):
-    """The inputs one after the other along ``axis``."""
-
-    axis: int = -1
-
-    def infer(self, *x: Tensor) -> Tensor:
-        rank = x[0].rank
-        if not -rank <= self.axis < rank:
-            raise ValueError(f"has no axis {self.axis}")
-        axis = self.axis % rank
-        if axis == 0:
-            raise ValueError("axis 0 is the batch")
-        if any(tensor.rank != rank for tensor in x):
-            raise ValueError("inputs of different rank")
-        if any(tensor.dtype != x[0].dtype for tensor in x):
-            raise ValueError("inputs of different dtypes")
-        shape = list(x[0].shape)
-        for i in set(range(rank)) - {axis}:
-            numbers = {n for tensor in x if isinstance(n := tensor.shape[i], int)}
-            if len(numbers) > 1:
-                raise ValueError(f"sizes {sorted(numbers)} on axis {i} differ")
-            shape[i] = next(iter(numbers), shape[i])
-        shape[axis] = total(tensor.shape[axis] for tensor in x)
-        return Tensor(tuple(shape), x[0].dtype)
-
-    def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        xp, axis = at.xp, self.axis % at.y[0].ndim
-        pairs = list(zip(at.x, _parts(at.y[0], at.x, axis), strict=True))
-
-        def forward() -> None:
-            for array, part in pairs:
-                xp.copyto(part, array)
-
-        if not at.grads:
-            return forward, None
-        gradients = [
-            (dx, part)
-            for dx, part in zip(at.dx, _parts(at.dy[0], at.x, axis), strict=True)
-            if dx is not None
-        ]
-
-        def backward() -> None:
-            for dx, part in gradients:
-                xp.copyto(dx, part)
-
-        return forward, backward
-
-    def onnx(self, tape: Tape, p: Mapping[str, Value], *x: Value) -> Value:
-        values = tape.alike(*x)
-        return tape.op("Concat", values, axis=tape.axis(values[0], self.axis))
-
-    @classmethod
-    def examples(cls) -> Sequence[Example]:
-        image = Tensor(("N", 2, 3, 4))
-        return [
-            (cls(), [Tensor(("N", 3)), Tensor(("N", 2)), Tensor(("N", 1))]),
-            (cls(1), [image, image]),
-            (cls(3), [image, Tensor(("N", 2, 3, 1))]),
-            (cls(-2), [Tensor(("N", 3, 2)), Tensor(("N", 1, 2))]),
-        ]
-
-
-def _parts(whole: Array, x: Sequence[Array], axis: int) -> list[Array]:
-    """The views of ``whole`` that the inputs lie in."""
-    parts: list[Array] = []
-    start = 0
-    for array in x:
-        end = start + array.shape[axis]
-        parts.append(whole[(slice(None),) * axis + (slice(start, end),)])
-        start = end
-    return parts

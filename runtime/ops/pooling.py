@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..frame import Array, Frame
 from ..kernels import pooling
+from ..kernels.largest import Largest
 from ..kernels.windows import Windows
-from ..op import Example, Operation, Step, Steps, operation
+from ..op import Example, Operation, Steps, operation
 from ..tensor import Size, Tensor
 from .sliding import Padding, Sliding
 
@@ -151,7 +152,7 @@ class GlobalPooling(Operation):
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        shapes = [("N", 4, 3), ("N", 3, 2, 3), ("N", "H", "W", 2)]
+        shapes = [("N", 4, 3), ("N", "H", "W", 2), ("N", 2, 3, 2, 2)]
         make: Any = cls
         return [(make(keepdims), [Tensor(shape)]) for shape in shapes for keepdims in (False, True)]
 
@@ -171,7 +172,7 @@ class GlobalMaxPooling(GlobalPooling):
         if not at.grads:
             return forward, None
         dy, dx = at.dy[0].reshape(y.shape), _flat(at.dx[0])
-        return forward, _to_first_largest(at, x, y, dy, dx)
+        return forward, Largest(at, x.shape[1]).gradient(x, y, dy, dx)
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
         return self.emit(tape, "ReduceMax", x)
@@ -203,22 +204,3 @@ class GlobalAveragePooling(GlobalPooling):
 def _flat(array: Array) -> Array:
     """(rows, positions, channels)."""
     return array.reshape(len(array), -1, array.shape[-1])
-
-
-def _to_first_largest(at: Frame, x: Array, y: Array, dy: Array, dx: Array) -> Step:
-    """Writes dx = dy where x is y for the first time along axis 1, else 0."""
-    xp, count = at.xp, x.shape[1]
-    places = at.hold((count, 1), "int32")
-    places[:, 0] = xp.arange(count)
-    here, found = at.scratch(x.shape, bool), at.scratch(x.shape, "int32")
-    first = at.scratch(y.shape, "int32")
-
-    def backward() -> None:
-        xp.equal(x, y, out=here)
-        found.fill(count)
-        xp.copyto(found, places, where=here)
-        xp.min(found, axis=1, keepdims=True, out=first)
-        xp.equal(places, first, out=here)
-        xp.multiply(dy, here, out=dx)
-
-    return backward

@@ -1,65 +1,21 @@
-"""The same elements in another shape, order or frame."""
+"""The same elements in another order or frame."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..frame import Frame
 from ..op import Example, Operation, Steps, operation
-from ..tensor import Tensor, product, scaled, window
+from ..tensor import DTYPES, Tensor, scaled
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["Cropping", "Flatten", "Reshape", "Transpose", "ZeroPadding"]
+__all__ = ["Cropping", "Transpose", "ZeroPadding"]
 
 Pairs = tuple[tuple[int, int], ...]
 """(before, after) for each axis between the batch and the channels."""
-
-
-@operation("flatten", view=True, any_dtype=True)
-class Flatten(Operation):
-    """One row of elements a row, in C order."""
-
-    def infer(self, x: Tensor) -> Tensor:
-        return Tensor((x.shape[0], product(x.shape[1:])), x.dtype)
-
-    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        return tape.op("Flatten", [tape.last(x)], rank=2, axis=1)
-
-    @classmethod
-    def examples(cls) -> Sequence[Example]:
-        shapes = [("N", 3), ("N", 2, 3, 4), ("N", 2, 2)]
-        return [(cls(), [Tensor(shape)]) for shape in shapes]
-
-
-@operation("reshape", view=True, any_dtype=True)
-class Reshape(Operation):
-    """A row's elements in another shape, C order; one size may be -1."""
-
-    shape: tuple[int, ...]
-
-    def infer(self, x: Tensor) -> Tensor:
-        size = product(x.shape[1:])
-        if self.shape.count(-1) > 1 or any(n < 1 and n != -1 for n in self.shape):
-            raise ValueError(f"cannot take the shape {self.shape}")
-        known = math.prod(n for n in self.shape if n != -1)
-        if isinstance(size, int) and (size % known if -1 in self.shape else size != known):
-            raise ValueError(f"cannot take the shape {self.shape}: a row has {size} elements")
-        rest = window(size, 0, known)
-        return Tensor((x.shape[0], *(rest if n == -1 else n for n in self.shape)), x.dtype)
-
-    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        # 0 copies the batch's size.
-        inputs = [tape.last(x), tape.constant([0, *self.shape])]
-        return tape.op("Reshape", inputs, rank=len(self.shape) + 1)
-
-    @classmethod
-    def examples(cls) -> Sequence[Example]:
-        x = Tensor(("N", 4, 6))
-        return [(cls(shape), [x]) for shape in ((24,), (2, -1), (3, 2, 4), (-1, 2))]
 
 
 @operation("transpose", any_dtype=True)
@@ -93,7 +49,8 @@ class Transpose(Operation):
     @classmethod
     def examples(cls) -> Sequence[Example]:
         x = Tensor(("N", 2, 3, 4))
-        return [(cls((0, 3, 1, 2)), [x]), (cls((0, 2, 1)), [Tensor(("N", 3, 2))])]
+        turned = [(cls((0, 2, 1)), [Tensor(("N", 3, 2), dtype)]) for dtype in DTYPES]
+        return [(cls((0, 3, 1, 2)), [x]), (cls((1, 0, 2, 3)), [x]), *turned]
 
 
 @operation("zero_padding")

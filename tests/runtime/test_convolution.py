@@ -116,6 +116,7 @@ CONVOLUTIONS = [
     ((5, 6, 50), 3, (3, 3), (), "valid", (), 1),
     ((5, 6, 34), 33, (3, 3), (), "same", (), 1),
     ((3, 4, 5, 2), 3, (2, 3, 2), (1, 2, 1), "same", (1, 1, 2), 1),
+    ((3, 4, 5, 4), 6, (2, 3, 2), (), "valid", (2, 1, 1), 2),
 ]
 
 
@@ -191,6 +192,11 @@ def transposed(x: Array, kernel: Array, strides: Any, dilation: Any, crops: Pair
         (TransposedConvolution(5, (3, 2), (2, 1), ((1, 2), (0, 1))), (3, 4, 2), [(1, 2), (0, 1)]),
         (TransposedConvolution(40, (3, 3), (2, 2), "same"), (3, 4, 2), [(0, 1), (0, 1)]),
         (TransposedConvolution(2, (2, 2, 3), (2, 1, 1)), (2, 3, 2, 2), [(0, 0), (0, 0), (0, 0)]),
+        (
+            TransposedConvolution(2, (3, 2, 3), (2, 1, 1), "same", (1, 0, 0)),
+            (2, 3, 2, 2),
+            [(0, 1), (1, 1), (1, 1)],
+        ),
     ],
 )
 def test_a_transposed_convolution_is_its_definition(
@@ -499,6 +505,22 @@ def test_convolution_is_that_of_keras(keras: Any, kernel: tuple[int, int], paddi
                 kernel, strides, padding, depth_multiplier=2, dilation_rate=dilation
             )
             matches(layer, DepthwiseConvolution(kernel, strides, padding, dilation, 2), x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolution_of_volumes_is_that_of_keras(keras: Any, padding: Any) -> None:
+    x, kernel = drawn((2, 5, 6, 4, 4)), (3, 1, 2)
+    for strides, dilation in [
+        ((1, 1, 1), (1, 1, 1)),
+        ((2, 3, 1), (1, 1, 1)),
+        ((1,) * 3, (2, 1, 2)),
+    ]:
+        for groups in (1, 2):
+            layer = keras.layers.Conv3D(
+                4, kernel, strides, padding, dilation_rate=dilation, groups=groups
+            )
+            matches(layer, Convolution(4, kernel, strides, padding, dilation, groups), x)
 
 
 @pytest.mark.slow

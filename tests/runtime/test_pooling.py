@@ -15,6 +15,8 @@ from cortex.runtime.losses import Inner, Term
 from cortex.runtime.network import Network
 from cortex.runtime.op import Operation
 from cortex.runtime.ops import (
+    AdaptiveAveragePooling,
+    AdaptiveMaxPooling,
     AveragePooling,
     GlobalAveragePooling,
     GlobalMaxPooling,
@@ -105,6 +107,24 @@ def test_global_pooling_is_its_definition(size: Any, keepdims: bool) -> None:
     np.testing.assert_allclose(computed(GlobalAveragePooling(keepdims), x), mean, atol=1e-12)
 
 
+ADAPTIVE = [((7, 3), (3,)), ((3, 2), (7,)), ((6, 4, 2), (2, 4)), ((6, 5, 2), (4, 1)),
+            ((3, 5, 4, 2), (2, 3, 2))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "output"), ADAPTIVE)
+def test_adaptive_pooling_is_its_definition(size: Any, output: tuple[int, ...]) -> None:
+    x = drawn((3, *size), 1, np.float64)
+    largest, mean = np.zeros((2, 3, *output, size[-1]))
+    axes = tuple(range(1, x.ndim - 1))
+    for t in np.ndindex(*output):
+        ends = zip(t, size, output, strict=False)
+        box = (slice(i * n // m, -(-(i + 1) * n // m)) for i, n, m in ends)
+        window, place = x[(slice(None), *box)], (slice(None), *t)
+        largest[place], mean[place] = window.max(axes), window.mean(axes)
+    np.testing.assert_array_equal(computed(AdaptiveMaxPooling(output), x), largest)
+    np.testing.assert_allclose(computed(AdaptiveAveragePooling(output), x), mean, atol=1e-12)
+
+
 def slopes(op: Operation, x: Array) -> Array:
     """The gradient of the sum of all outputs."""
     graph = graph_of(op, *x.shape[1:])
@@ -129,6 +149,8 @@ def test_of_equal_elements_the_first_has_the_slope() -> None:
     assert apart.reshape(3, 3).tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 1]]
     whole = slopes(GlobalMaxPooling(), x)
     assert whole.reshape(3, 3).tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    adaptive = slopes(AdaptiveMaxPooling((2, 2)), x)
+    assert adaptive.reshape(3, 3).tolist() == [[0, 2, 0], [0, 0, 0], [1, 1, 0]]
 
 
 def test_elements_under_no_window_have_no_slope() -> None:
@@ -139,20 +161,25 @@ def test_elements_under_no_window_have_no_slope() -> None:
         assert not found[:, 4].any() or op.pool_size == (1, 1)
 
 
-REFUSED: list[tuple[Operation, tuple[int, ...], str]] = [
+REFUSED: list[tuple[Operation, tuple[int | str, ...], str]] = [
     (MaxPooling((2, 2)), (6, 3), "needs 2 spatial axes, but the input has 1"),
     (MaxPooling((7,)), (6, 3), "a window of 7 does not fit an axis of 6"),
     (MaxPooling((2,), (0,)), (6, 3), "stride (0,) is not a positive number"),
     (AveragePooling((2,), (1, 1)), (6, 3), "stride (1, 1) is not a positive number for each"),
     (AveragePooling((2, 2), padding="causal"), (6, 6, 3), "causal padding is for sequences"),
     (MaxPooling((2,), padding=((2, 0),)), (6, 3), "padding ((2, 0),) would fill windows of (2,)"),
+    (AdaptiveMaxPooling((2,)), (6, 5, 3), "output size (2,) is not a positive number for each"),
+    (AdaptiveAveragePooling((0,)), (6, 3), "output size (0,) is not a positive number for each"),
+    (AdaptiveMaxPooling((2, 2)), ("H", 6, 3), "the sizes ('H', 6) must be numbers"),
     (GlobalMaxPooling(), (3,), "the rank is 2"),
     (GlobalAveragePooling(), (3,), "the rank is 2"),
 ]
 
 
 @pytest.mark.parametrize(("op", "shape", "message"), REFUSED)
-def test_what_does_not_fit_is_refused(op: Operation, shape: tuple[int, ...], message: str) -> None:
+def test_what_does_not_fit_is_refused(
+    op: Operation, shape: tuple[int | str, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         op.infer(Tensor(("N", *shape)))
 
@@ -175,3 +202,22 @@ def test_pooling_is_that_of_keras(padding: Any, monkeypatch: pytest.MonkeyPatch)
             wanted = np.asarray(layer(pool, stride, padding)(sequence))
             found = computed(kind((pool,), (stride,) if stride else (), padding), sequence)
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_pooling_of_volumes_and_to_a_size_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    layers = pytest.importorskip("keras").layers
+    pairs: list[tuple[Any, Operation]] = [
+        (layers.MaxPooling3D(2), MaxPooling((2, 2, 2))),
+        (layers.AveragePooling3D((3, 2, 1), (1, 2, 2), "same"),
+         AveragePooling((3, 2, 1), (1, 2, 2), "same")),
+        (layers.GlobalMaxPooling3D(), GlobalMaxPooling()),
+    ]  # fmt: skip
+    if hasattr(layers, "AdaptiveMaxPooling3D"):  # 3.13
+        size = (2, 3, 7)
+        pairs.append((layers.AdaptiveMaxPooling3D(size), AdaptiveMaxPooling(size)))
+        pairs.append((layers.AdaptiveAveragePooling3D(size), AdaptiveAveragePooling(size)))
+    x = drawn((2, 5, 6, 4, 2))
+    for layer, op in pairs:
+        np.testing.assert_allclose(computed(op, x), np.asarray(layer(x)), rtol=1e-5, atol=1e-5)
