@@ -23,6 +23,10 @@ FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is w
 @command("cortex-import")
 @click.argument("file", type=FILE)
 @click.option("--weights", type=FILE, help="Weights for an architecture without them.")
+@click.option("--architecture", metavar="NAME",
+              help="Built-in architecture for a file of weights only.")  # fmt: skip
+@click.option("--keras1-backend", type=click.Choice(["theano", "tensorflow"]),
+              help="What wrote a file of Keras 1 that does not tell.")  # fmt: skip
 @click.option(
     "--repository", type=FILE, default=Path("models"), show_default=True, help="Where to install."
 )
@@ -43,6 +47,8 @@ FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is w
 def main(
     file: Path,
     weights: Path | None,
+    architecture: str | None,
+    keras1_backend: str | None,
     repository: Path,
     name: str | None,
     version: int | None,
@@ -61,9 +67,10 @@ def main(
     """
     from ..runtime.repository import ModelConfig, ModelVersion, install, slug, write_config
     from .imported import Proof, read_model
+    from .keras.file import ModelSource
 
     proof = Proof(reference, inputs, tolerance, required=require_evidence or "engines")
-    imported = read_model(file, weights, proof)
+    imported = read_model(ModelSource(file, weights, architecture, keras1_backend), proof)
     name = slug(file.stem) if name is None else name
     named = _labels(labels, imported) if labels else ()
     if no_install:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,3 +32,24 @@ class Deferred:
         stand_in = np.broadcast_to(np.zeros((), self.dtype), self.shape)
         changed = change(stand_in)
         return Deferred(self.name, changed.shape, changed.dtype, lambda: change(self.read()))
+
+
+def join(arrays: Sequence[Deferred], axis: int = -1) -> Deferred:
+    """Arrays one after the other along an axis, read when they are asked for.
+
+    Raises:
+        ValueError: their other sizes differ.
+    """
+    first, shapes = arrays[0], [list(array.shape) for array in arrays]
+    lengths = [shape.pop(axis) if shape else 0 for shape in shapes]
+    if any(shape != shapes[0] for shape in shapes) or not first.shape:
+        found = ", ".join(str(array.shape) for array in arrays)
+        raise ValueError(f"arrays of the shapes {found} cannot be joined")
+    shape = list(first.shape)
+    shape[axis] = sum(lengths)
+    dtype = np.result_type(*(array.dtype for array in arrays))
+
+    def read() -> Array:
+        return np.concatenate([array.read() for array in arrays], axis)
+
+    return Deferred(first.name, tuple(shape), dtype, read)

@@ -19,11 +19,11 @@ from ..runtime.export import export
 from ..runtime.network import Network
 from ..runtime.weights import WeightsFile
 from .keras.build import build
-from .keras.file import KerasFile, read_file
-from .keras.oracle import ask_keras
+from .keras.file import KerasFile, ModelSource, read_file
+from .keras.witnesses import Question, ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
-from .sample import fitting, given_inputs, sample_inputs
+from .sample import first_states, fitting, given_inputs, sample_inputs
 from .verify import Verification
 
 KERAS = "keras"
@@ -59,10 +59,10 @@ class Proof:
 class Imported:
     """A network that was read from a file, and what can be said of it."""
 
+    source: ModelSource
     file: KerasFile
     network: Network
     proof: Proof = field(default_factory=Proof)
-    weights: Path | None = None
 
     @cached_property
     def report(self) -> Report:
@@ -76,10 +76,12 @@ def load(
     path: Path | str,
     weights: Path | str | None = None,
     *,
+    architecture: str | None = None,
+    keras1_backend: str | None = None,
     reference: Path | str | None = None,
     tolerance: float = TOLERANCE,
 ) -> Imported:
-    """Reads a Keras file: a full model, or an architecture in JSON with its ``weights``.
+    """Reads a Keras file of any generation: see ``ModelSource``.
 
     ``imported.network`` runs it; ``imported.report`` proves it, against ``reference`` as
     ``Proof`` has it.
@@ -88,17 +90,18 @@ def load(
         UnreadableFile: no such file, damaged, or unsafe.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
     """
-    imported = read_model(
-        Path(path), Path(weights) if weights else None, Proof(reference, None, tolerance)
+    source = ModelSource(
+        Path(path), Path(weights) if weights else None, architecture, keras1_backend
     )
+    imported = read_model(source, Proof(reference, None, tolerance))
     arrays = {name: np.asarray(array) for name, array in imported.network.parameters.items()}
     return replace(imported, network=Network(imported.network.graph, arrays))
 
 
-def read_model(path: Path, weights: Path | None, proof: Proof) -> Imported:
+def read_model(source: ModelSource, proof: Proof) -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
-    file = read_file(path, weights)
-    return Imported(file, build(file), proof, weights)
+    file = read_file(source)
+    return Imported(source, file, build(file), proof)
 
 
 def write_version(
@@ -106,34 +109,71 @@ def write_version(
 ) -> Report:
     """Writes model, weights, check and report into the folder of ``target``, and proves them.
 
+    Where a file does not say which backend wrote it and the reference contradicts what was assumed,
+    the other backend is tried: it is the reference that knows.
+
     ``place`` is where the folder will be moved to if the report accepts the model; whether it is
     moved is for the caller to see to.
     """
     start, proof = time.monotonic(), imported.proof
-    network, model = _write(imported.network, target.path)
-    reference = _reference(imported, network)
-    inputs = _inputs(proof, network, reference)
-    verification = Verification(network, reference, proof.tolerance)
-    verification.run(model, inputs)
-    evidence: Evidence = reference.evidence if reference else "engines"
-    repository.write_check(target.path / repository.CHECK, verification.check(inputs, evidence))
-    warnings = [*verification.warnings(), *_not_finite(network)]
-    report = Report(
-        model=target.name,
-        verified=evidence in OUTSIDE and not warnings and verification.first_difference is None,
-        evidence=evidence,
-        reference=reference.name if reference else "",
-        source=_source(imported.file),
-        layers=tuple(verification.layers()),
-        outputs=tuple(verification.outputs()),
-        first_difference=verification.first_difference,
-        seconds=round(time.monotonic() - start, 3),
-        warnings=tuple(warnings),
-    )
+    attempt = _attempt(imported, target.path)
+    other = imported.file.other_backend
+    if other and attempt.reference and attempt.verification.first_difference:
+        source = replace(imported.source, keras1_backend=other)
+        second = _attempt(read_model(source, proof), target.path)
+        if second.verification.first_difference is None:
+            note = f"the file does not say it, but its reference does: it was written on {other}"
+            attempt = replace(second, notes=(note,))
+        else:
+            attempt = _attempt(imported, target.path)
+    report = attempt.report(target.name, imported, round(time.monotonic() - start, 3))
     if place and report.accepted(proof.required):
         report = report.model_copy(update={"version": target.version, "path": str(place)})
     (target.path / repository.REPORT).write_text(report.to_json() + "\n")
     return report
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A network written and compared."""
+
+    network: Network
+    reference: Reference | None
+    verification: Verification
+    notes: tuple[str, ...]
+
+    def report(self, name: str, imported: Imported, seconds: float) -> Report:
+        """What is to be said of it."""
+        evidence: Evidence = self.reference.evidence if self.reference else "engines"
+        found = self.verification
+        warnings = [*found.warnings(), *_not_finite(self.network)]
+        return Report(
+            model=name,
+            verified=evidence in OUTSIDE and not warnings and found.first_difference is None,
+            evidence=evidence,
+            reference=self.reference.name if self.reference else "",
+            source=_source(imported.file),
+            layers=tuple(found.layers()),
+            outputs=tuple(found.outputs()),
+            first_difference=found.first_difference,
+            seconds=seconds,
+            warnings=tuple(warnings),
+            notes=self.notes,
+        )
+
+
+def _attempt(imported: Imported, folder: Path) -> Attempt:
+    """Writes the network and its check into ``folder``, and compares what it computes."""
+    proof = imported.proof
+    network, model = _write(imported.network, folder)
+    reference = _reference(imported, network)
+    inputs = _inputs(proof, network, reference)
+    verification = Verification(network, reference, proof.tolerance)
+    verification.run(model, inputs)
+    evidence = reference.evidence if reference else "engines"
+    repository.write_check(folder / repository.CHECK, verification.check(inputs, evidence))
+    notes = (*imported.file.notes, *(reference.notes if reference else ()))
+    return Attempt(network, reference, verification, notes)
 
 
 def _write(network: Network, folder: Path) -> tuple[Network, Path]:
@@ -155,12 +195,22 @@ def _reference(imported: Imported, network: Network) -> Reference | None:
     proof, path = imported.proof, imported.file.path
     if proof.reference == KERAS:
         with tempfile.TemporaryDirectory(prefix="cortex-keras-") as folder:
-            inputs = _own_inputs(proof, network)
-            return read_reference(ask_keras(imported.file, inputs, Path(folder)), "keras")
+            question = _question(imported, network)
+            said = ask_keras(question, Path(folder))
+            return replace(read_reference(said.path, said.evidence), notes=said.notes)
     if proof.reference is not None:
         return read_reference(Path(proof.reference))
-    file = beside(path) or (imported.weights and beside(imported.weights))
+    weights = imported.source.weights
+    file = beside(path) or (weights and beside(weights))
     return read_reference(file) if file else None
+
+
+def _question(imported: Imported, network: Network) -> Question:
+    """What real Keras is asked: states it begins with zeros, as our first call does."""
+    graph = network.graph
+    inputs = _own_inputs(imported.proof, network)
+    own = {name: array for name, array in inputs.items() if name not in graph.states}
+    return Question(imported.source, imported.file, own, list(graph.layers))
 
 
 def _own_inputs(proof: Proof, network: Network) -> dict[str, Array]:
@@ -178,7 +228,8 @@ def _inputs(proof: Proof, network: Network, reference: Reference | None) -> Mapp
             f"--input {proof.inputs}: the outputs in {reference.name} were recorded for "
             "other inputs; leave one of the two out"
         )
-    names = list(network.graph.inputs)
+    graph = network.graph
+    names = [name for name in graph.inputs if name not in graph.states]
     given = dict(reference.inputs)
     if len(names) == len(given) == 1:  # generations of Keras disagree about what an input is called
         given = dict(zip(names, given.values(), strict=True))
@@ -186,7 +237,7 @@ def _inputs(proof: Proof, network: Network, reference: Reference | None) -> Mapp
         raise Unsupported(
             f"{reference.name}: its inputs are {sorted(given)}, the model's {sorted(names)}"
         )
-    return fitting(network.graph, given, reference.name)
+    return fitting(graph, given | first_states(graph, given), reference.name)
 
 
 def _source(file: KerasFile) -> Source:

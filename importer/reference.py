@@ -21,14 +21,18 @@ SUFFIX = ".reference.h5"
 class Reference:
     """Inputs, and what came of them: by layer, and by output in the model's order.
 
-    Layers are named as in their file, with ":1" for the second call and "#1" for the second output.
+    Layers are named as in their file, "model/layer" inside a model, with ":1" for the second call
+    and "#1" for the second output. ``second`` are the outputs for the same inputs in the call
+    after, of a model that keeps states. ``notes`` say how it came about.
     """
 
     evidence: Evidence
     name: str
     inputs: Mapping[str, Array]
     outputs: Sequence[Recorded] = ()
+    second: Sequence[Recorded] = ()
     layers: Mapping[str, Expected] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def beside(path: Path) -> Path | None:
@@ -40,19 +44,22 @@ def beside(path: Path) -> Path | None:
 def read_reference(path: Path, evidence: Evidence = "recorded") -> Reference:
     """Reads a reference file.
 
-    Layout: ``inputs/NAME``, ``outputs/0..n``, ``layer_outputs/LAYER`` and, for layers too large
-    to keep, ``layer_stats/LAYER`` (mean, std, min, max, then the first elements; attribute
-    ``shape``). A slash in a layer's name is written "|".
+    Layout: ``inputs/NAME``, ``outputs/0..n``, ``outputs_second_call/0..n``, ``layer_outputs/LAYER``
+    and, for layers too large to keep, ``layer_stats/LAYER`` (mean, std, min, max, then the first
+    elements; attribute ``shape``). A slash in a layer's name is written "|". Or that of
+    thinktopic/cortex: ``test_image`` and ``layer_outputs/LAYER``.
 
     Raises:
         UnreadableFile: not such a file.
     """
     with open_file(path) as file:
         root = Group(path, file)
+        if "test_image" in root:
+            return _of_cortex(path, root, evidence)
         if "inputs" not in root:
             raise UnreadableFile(f"{path}: not a reference file: it has no group 'inputs'")
         inputs = {_name(n): _array(root, "inputs", n) for n in root.group("inputs").names()}
-        outputs = [Recorded.of(_array(root, "outputs", n), _ALL) for n in _numbers(path, root)]
+        outputs, second = (_numbered(path, root, name) for name in ("outputs", SECOND))
         layers: dict[str, Expected] = {}
         if "layer_stats" in root:
             for name in root.group("layer_stats").names():
@@ -60,28 +67,42 @@ def read_reference(path: Path, evidence: Evidence = "recorded") -> Reference:
         if "layer_outputs" in root:
             for name in root.group("layer_outputs").names():
                 layers[_name(name)] = Recorded.of(_array(root, "layer_outputs", name), _ALL)
-        engine = root.text("engine") if evidence == "keras" else None
-    return Reference(evidence, engine or path.name, inputs, outputs, layers)
+        engine = None if evidence == "recorded" else root.text("engine")
+    return Reference(evidence, engine or path.name, inputs, outputs, second, layers)
 
 
+SECOND = "outputs_second_call"
 _ALL = 1 << 62
 
 
+def _of_cortex(path: Path, root: Group, evidence: Evidence) -> Reference:
+    """One image, and every layer's output for it; neither has to have a batch axis."""
+    image, stored = np.asarray(root.array("test_image")), root.group("layer_outputs")
+    single = image.ndim == 3
+    layers = {name: np.asarray(stored.array(name)) for name in stored.names()}
+    recorded = {
+        _name(name): Recorded.of(array[None] if single else array, _ALL)
+        for name, array in layers.items()
+    }
+    return Reference(evidence, path.name, {"": image[None] if single else image}, layers=recorded)
+
+
 def _name(stored: str) -> str:
-    return stored.replace("|", "/")
+    return stored.replace("|", "/").removesuffix("#0")
 
 
 def _array(root: Group, group: str, name: str) -> Array:
     return np.asarray(root.group(group).array(name))
 
 
-def _numbers(path: Path, root: Group) -> list[str]:
-    if "outputs" not in root:
+def _numbered(path: Path, root: Group, group: str) -> list[Recorded]:
+    """The arrays 0, 1, … of a group that may be missing."""
+    if group not in root:
         return []
-    names = root.group("outputs").names()
+    names = root.group(group).names()
     if not all(name.isdigit() for name in names):
-        raise UnreadableFile(f"{path}: its outputs are called {names}, not 0, 1, …")
-    return sorted(names, key=int)
+        raise UnreadableFile(f"{path}: its {group} are called {names}, not 0, 1, …")
+    return [Recorded.of(_array(root, group, name), _ALL) for name in sorted(names, key=int)]
 
 
 def _statistics(path: Path, root: Group, name: str) -> Statistics:

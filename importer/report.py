@@ -81,7 +81,10 @@ class FirstDifference(Strict):
 
 
 class Report(Strict):
-    """An import. ``verified`` is true only with evidence from outside and no difference."""
+    """An import. ``verified`` is true only with evidence from outside and no difference.
+
+    ``warnings`` say why the evidence does not prove the whole, ``notes`` what was assumed.
+    """
 
     model: str
     version: int | None = None
@@ -95,6 +98,7 @@ class Report(Strict):
     first_difference: FirstDifference | None
     seconds: float
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:

@@ -26,17 +26,33 @@ IMAGE_SIZES = (SMALLEST_IMAGE, 96, 128, 160, 192, 224, 256, 299, 331, 512)
 def sample_inputs(graph: Graph) -> dict[str, Array]:
     """Two rows of every input.
 
-    Floats are uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed.
-    Open lengths are 16; open images the smallest size from 64 on that the network accepts.
+    Floats are uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed,
+    states zero. Open lengths are 16; open images the smallest size from 64 on that the network
+    accepts.
 
     Raises:
         Unsupported: no size that was tried fits.
     """
     generator = np.random.Generator(np.random.Philox(0))
     sizes = _open_sizes(graph)
-    return {
+    drawn = {
         name: _drawn(generator, tensor, sizes, _vocabulary(graph, name))
         for name, tensor in graph.inputs.items()
+        if name not in graph.states
+    }
+    return drawn | first_states(graph, drawn)
+
+
+def first_states(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The states of a first call, which are zeros, for these inputs."""
+    sizes: dict[str, int] = {}
+    for name, array in inputs.items():
+        if name in graph.inputs:
+            sizes |= zip(map(str, graph.inputs[name].shape), array.shape, strict=False)
+    shapes = {name: graph.inputs[name].shape for name in graph.states}
+    return {
+        name: np.zeros([n if isinstance(n, int) else sizes.get(n, 1) for n in shape], np.float32)
+        for name, shape in shapes.items()
     }
 
 

@@ -42,6 +42,8 @@ def show(report: Report) -> None:
             _mark(layer),
         )
     console.print(table)
+    for note in report.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     for warning in report.warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
     console.print(verdict(report), soft_wrap=True)

@@ -27,10 +27,19 @@ WHOLE = 1 << 62
 
 
 class Item(NamedTuple):
-    """A value to compare: an output of the network, or a layer of its source file."""
+    """A value to compare: an output of the network, or a layer of its source file.
+
+    ``call`` is 2 for an output in the call that takes up the states of the first.
+    """
 
     name: str
     is_output: bool = False
+    call: int = 1
+
+    @property
+    def title(self) -> str:
+        """How a report names it."""
+        return self.name if self.call == 1 else f"{self.name} (second call)"
 
 
 class Verification:
@@ -44,8 +53,10 @@ class Verification:
         self._graph, self._network, self._tolerance = network.graph, network, tolerance
         self._reference = reference
         self._order = {Item(name): i for i, name in enumerate(network.graph.layers)}
-        for name in network.graph.outputs:
-            self._order[Item(name, True)] = len(self._order)
+        self._calls = (1, 2) if reference and reference.second else (1,)
+        for call in self._calls:
+            for name in network.graph.outputs:
+                self._order[Item(name, True, call)] = len(self._order)
         self._expected = _expected(network, reference)
         self._outside = set(self._expected)
         self._worst: dict[Item, Difference] = {}
@@ -63,7 +74,8 @@ class Verification:
         for item, value in self._numpy(inputs):
             if item not in self._expected:
                 self._expected[item] = Recorded.of(value.astype(np.float32), WHOLE)
-            self._records[item] = _record(self._expected[item], value)
+            if item.call == 1:
+                self._records[item] = _record(self._expected[item], value)
             self._compare(item, NUMPY, value)
         for item, value in self._onnxruntime(session_of, inputs):
             self._compare(item, ONNXRUNTIME, value)
@@ -80,7 +92,7 @@ class Verification:
         for name in self._reference.layers:
             if name not in self._graph.layers:
                 yield f"the reference has a layer {name!r}, the model has none of that name"
-        for name in self._graph.outputs:
+        for name in self._graph.outputs.keys() - set(self._graph.states.values()):
             if Item(name, True) not in self._outside and Item(name) not in self._outside:
                 yield f"the reference says nothing of the output {name!r}"
 
@@ -97,8 +109,9 @@ class Verification:
 
     def outputs(self) -> Iterator[Compared]:
         """The report on each output."""
-        for name, value in self._graph.outputs.items():
-            yield Compared(**self._compared(Item(name, True), value, ()))
+        for call in self._calls:
+            for name, value in self._graph.outputs.items():
+                yield Compared(**self._compared(Item(name, True, call), value, ()))
 
     def check(self, inputs: Mapping[str, Array], evidence: str) -> Check:
         """What travels with the model, for others to replay."""
@@ -118,7 +131,7 @@ class Verification:
         earlier = self._first is None or self._order[item] < self._first[0]
         if earlier and not found.within(self._tolerance):
             difference = FirstDifference(
-                layer=item.name,
+                layer=item.title,
                 engine=engine,
                 found=_told(Statistics.of(value)),
                 expected=_told(expected if isinstance(expected, Statistics) else _of(expected)),
@@ -128,7 +141,7 @@ class Verification:
     def _compared(self, item: Item, value: str, axes: tuple[int, ...]) -> dict[str, Any]:
         shape, worst = self._graph.types[value].shape, self._worst[item]
         return {
-            "name": item.name,
+            "name": item.title,
             "output_shape": tuple(shape[axis] for axis in axes) if axes else shape,
             "max_abs": finite(worst.max_abs),
             "scale": worst.scale,
@@ -139,28 +152,43 @@ class Verification:
     def _numpy(self, inputs: Mapping[str, Array]) -> Iterator[tuple[Item, Array]]:
         """Every value as the plan comes to it: none has to be kept."""
         graph = self._graph
-        wanted: dict[str, list[tuple[Item, tuple[int, ...]]]] = {}
-        for name, layer in graph.layers.items():
-            wanted.setdefault(layer.value, []).append((Item(name), layer.axes))
-        for name, value in graph.outputs.items():
-            wanted.setdefault(value, []).append((Item(name, True), ()))
         weights = Weights(graph, self._network.parameters, np.float64)
         plan = Plan(graph, weights, sizes_of(graph.inputs, inputs))
         for name, array in inputs.items():
             plan.v[name][...] = array
-        for value, array in plan.walk():
-            for item, axes in wanted.get(value, ()):
-                yield item, array.transpose(axes) if axes else array
+        for call in self._calls:
+            wanted = self._wanted(call)
+            for value, array in plan.walk():
+                for item, axes in wanted.get(value, ()):
+                    yield item, array.transpose(axes) if axes else array
+            for given, kept in graph.states.items():
+                plan.v[given][...] = plan.v[graph.outputs[kept]]
+            for name in inputs.keys() - graph.states.keys():  # its memory may have been used again
+                plan.v[name][...] = inputs[name]
+
+    def _wanted(self, call: int) -> Mapping[str, list[tuple[Item, tuple[int, ...]]]]:
+        """The items that each value is; of a second call the outputs alone."""
+        wanted: dict[str, list[tuple[Item, tuple[int, ...]]]] = {}
+        for name, layer in self._graph.layers.items() if call == 1 else ():
+            wanted.setdefault(layer.value, []).append((Item(name), layer.axes))
+        for name, value in self._graph.outputs.items():
+            wanted.setdefault(value, []).append((Item(name, True, call), ()))
+        return wanted
 
     def _onnxruntime(
         self, session_of: Any, inputs: Mapping[str, Array]
     ) -> Iterator[tuple[Item, Array]]:
         names = list(self._graph.outputs)
-        for name, value in zip(names, session_of(names, inputs), strict=True):
-            yield Item(name, True), value
-        layers = list(self._graph.layers)
-        for name, value in zip(layers, session_of(layers, inputs), strict=True):
-            yield Item(name), value
+        for call in self._calls:
+            found = dict(zip(names, session_of(names, inputs), strict=True))
+            for name, value in found.items():
+                yield Item(name, True, call), value
+            states = {given: found[kept] for given, kept in self._graph.states.items()}
+            if call == 1:
+                layers = list(self._graph.layers)
+                for name, value in zip(layers, session_of(layers, inputs), strict=True):
+                    yield Item(name), value
+            inputs = {**inputs, **states}
 
 
 def _expected(network: Network, reference: Reference | None) -> dict[Item, Expected]:
@@ -171,8 +199,10 @@ def _expected(network: Network, reference: Reference | None) -> dict[Item, Expec
         for name, value in reference.layers.items()
         if name in network.graph.layers
     }
-    outputs = zip(network.graph.outputs, reference.outputs, strict=False)
-    return known | {Item(name, True): value for name, value in outputs}
+    for call, values in ((1, reference.outputs), (2, reference.second)):
+        for name, value in zip(network.graph.outputs, values, strict=False):
+            known[Item(name, True, call)] = value
+    return known
 
 
 def _record(expected: Expected, value: Array) -> Recorded:

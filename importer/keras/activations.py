@@ -7,7 +7,9 @@ from typing import Any
 
 from ...runtime import ops
 from ...runtime.op import Operation
-from .layer import Layer
+from ...runtime.ops.elementwise import Elementwise
+from .arrays import Arrays
+from .layer import CONVERTERS, Layer, Value
 
 ACTIVATIONS: Mapping[str, Callable[[Layer], Operation | None]] = {
     "celu": lambda _: ops.Celu(),
@@ -41,12 +43,25 @@ ACTIVATIONS: Mapping[str, Callable[[Layer], Operation | None]] = {
 }
 
 
-def activate(layer: Layer, x: str) -> str:
-    """What the layer's option ``activation`` makes of a value."""
-    name: Any = layer.get("activation", "linear")
-    if name is None:
+def activate(layer: Layer, x: Value) -> Value:
+    """What the layer's option ``activation`` makes of a tensor."""
+    given: Any = layer.get("activation", "linear")
+    if given is None:
         return x
-    if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise layer.refuse("activation", name)
-    op = ACTIVATIONS[name](layer)
-    return layer.add(op, x) if op else x
+    name = activation_name(given)
+    if name in ACTIVATIONS:
+        op = ACTIVATIONS[name](layer)
+        if op is None:
+            return x
+        return layer.through(op, x) if isinstance(op, Elementwise) else layer.add(op, x)
+    if isinstance(given, dict) and name in CONVERTERS:  # a layer in the place of a function
+        return layer.inner(given, Arrays()).convert(x)
+    raise layer.refuse("activation", name)
+
+
+def activation_name(activation: Any) -> Any:
+    """The name of a function that is written as one or, as Keras 3 may, as an object."""
+    if not isinstance(activation, dict):
+        return activation
+    config = activation.get("config")
+    return config if isinstance(config, str) else activation.get("class_name")

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ...runtime.errors import CortexError, GraphError, UnreadableFile, Unsupported
-from ...runtime.ir import Graph
+from ...runtime.ir import Graph, Node
 from ...runtime.ir import Layer as SourceLayer
 from ...runtime.network import Network
 from ...runtime.tensor import Size, Tensor
-from . import convolution, core, merge
+from . import families as families  # registers the converters
+from .arrays import TREES, Arrays, Shelf, in_tree, listed, of_layers
 from .file import KerasFile
-from .layer import CONVERTERS, FLOATS, Builder, Layer
-from .wiring import Call, LayerFacts, Ref, Wiring, read_wiring
+from .layer import (
+    CONVERTERS,
+    FLOATS,
+    WHOLE,
+    Builder,
+    Layer,
+    Origin,
+    Result,
+    Value,
+    dtype_name,
+    keras,
+)
+from .wiring import (
+    DEEPEST_MODEL,
+    MODELS,
+    Call,
+    Constant,
+    LayerFacts,
+    Ref,
+    Wiring,
+    mapped,
+    read_wiring,
+)
 
-FAMILIES = (core, convolution, merge)  # importing them registers their converters
 OPEN_AXES: Mapping[int, str] = {3: "NT", 4: "NHW", 5: "NDHW"}
 
 
@@ -27,58 +48,248 @@ def build(file: KerasFile) -> Network:
         UnreadableFile: the file contradicts itself.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
     """
-    wiring = read_wiring(file)
-    builder, values, layers = Builder(), dict[Ref, str](), dict[str, SourceLayer]()
-    facts = {layer.name: layer for layer in wiring.layers}
-    _check_supported(file, wiring)
-    for index, name in enumerate(wiring.inputs):
-        try:
-            builder.types[name] = _input(facts[name], index)
-        except CortexError as error:
-            raise type(error)(f"{file.path}: {error}") from None
-        values[Ref(name)] = name
-        layers[name] = SourceLayer(name, facts[name].kind)
-    inputs = dict(builder.types)
-    for ref, layer, call in _in_order(file, wiring):
-        value = _convert(file, layer, call, ref, [values[i] for i in call.inputs], builder)
-        values[ref] = value
-        layers[ref.title] = SourceLayer(value, layer.kind)
-    outputs: dict[str, str] = {}
-    for ref in wiring.outputs:
-        if ref not in values:
-            raise UnreadableFile(f"{file.path}: its output {ref.title!r} is computed by no layer")
-        outputs[ref.title] = values[ref]
+    builder = Builder()
     try:
-        graph = Graph(inputs, tuple(builder.nodes), outputs, layers)
+        wiring = read_wiring(file.architecture)
+        _check_supported(wiring)
+        shelf = shelf_of(file, wiring)
+        facts = {layer.name: layer for layer in wiring.layers}
+        inputs = [
+            builder.add_input(name, _input(facts[name], index))
+            for index, name in enumerate(wiring.inputs)
+        ]
+        origin = Origin(file.keras_version, file.backend, file.weights.keras_version)
+        model = Model(wiring, shelf, builder, origin)
+        results = model.call(inputs)
+        shelf.check_empty()
+        outputs = _outputs(builder, wiring, results)
+        graph = _used(builder, outputs)
     except GraphError as error:
         raise UnreadableFile(f"{file.path}: {error}") from None
+    except CortexError as error:
+        raise type(error)(f"{file.path}: {error}") from None
     return Network(graph, builder.parameters)  # pyright: ignore[reportArgumentType]
 
 
-def _check_supported(file: KerasFile, wiring: Wiring) -> None:
+def _used(builder: Builder, outputs: Mapping[str, str]) -> Graph:
+    """The graph without the nodes that lead to no output and no layer."""
+    needed = {*outputs.values(), *(layer.value for layer in builder.layers.values())}
+    nodes: list[Node] = []
+    for node in reversed(builder.nodes):
+        if needed.intersection(builder.values[node.name]):
+            nodes.append(node)
+            needed.update(node.inputs)
+    return Graph(
+        builder.inputs, tuple(reversed(nodes)), outputs, builder.layers, builder.state_outputs
+    )
+
+
+class Model:
+    """A model being called: the file's, or one that is a layer of another."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        shelf: Shelf,
+        builder: Builder,
+        origin: Origin,
+        outer: str = "",
+    ) -> None:
+        """``outer`` is the path of the layer that the model is."""
+        self._wiring, self._shelf, self._builder = wiring, shelf, builder
+        self._origin, self._outer = origin, outer
+
+    def call(self, inputs: list[Value], outer_call: str = "") -> Any:
+        """Its outputs, in the structure the model has, for these inputs in order."""
+        wiring = self._wiring
+        if len(inputs) != len(wiring.inputs):
+            raise UnreadableFile(
+                f"a model of {len(wiring.inputs)} inputs is called on {len(inputs)}"
+            )
+        values: dict[Ref, Any] = {}
+        kinds = {layer.name: layer.kind for layer in wiring.layers}
+        for name, value in zip(wiring.inputs, inputs, strict=True):
+            values[Ref(name)] = value
+            self._record(Ref(name), kinds[name], value, outer_call)
+        for ref, facts, call in in_order(wiring):
+            given = call.map(_lookup(values, f"layer {ref.title!r}"))
+            result = self._convert(facts, ref, given, outer_call)
+            for number, value in enumerate(_parts(result)):
+                output = Ref(ref.layer, ref.call, number)
+                values[output] = value
+                if isinstance(value, Value):
+                    self._record(output, facts.kind, value, outer_call)
+        return mapped(wiring.outputs, _lookup(values, "the model's output"))
+
+    def _record(self, ref: Ref, kind: str, value: Value, outer_call: str) -> None:
+        title = f"{outer_call}/{ref.title}" if outer_call else ref.title
+        self._builder.layers[title] = SourceLayer(value.name, kind, value.axes)
+
+    def _convert(self, facts: LayerFacts, ref: Ref, call: Call, outer_call: str) -> Result:
+        path, title = (
+            f"{outer}/{name}" if outer else name
+            for outer, name in ((self._outer, facts.name), (outer_call, ref.title))
+        )
+        layer = Layer(facts, path, title, self._arrays_of(facts), self._builder, self._origin)
+        arguments = _with_constants(layer, call)
+        try:
+            return layer.convert(*arguments.args, **arguments.kwargs)
+        except CortexError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            raise UnreadableFile(f"{layer.title}: its options make no sense: {error}") from None
+
+    def _arrays_of(self, facts: LayerFacts) -> Callable[[], Arrays]:
+        def arrays() -> Arrays:
+            stored = self._shelf.arrays(facts.name)
+            if facts.is_model:
+                return stored
+            return self._origin.in_keras_2(facts.kind, facts.config, stored)
+
+        return arrays
+
+
+def _lookup(values: Mapping[Ref, Any], user: str) -> Callable[[Ref], Any]:
+    """What a reference stands for."""
+
+    def found(ref: Ref) -> Any:
+        if ref not in values:
+            raise UnreadableFile(f"{user} needs {ref.title!r}, which no layer computes")
+        return values[ref]
+
+    return found
+
+
+@keras(*MODELS, structured=True)
+def model(layer: Layer, *args: Any, mask: Any = None, training: Any = None) -> Any:
+    """A model inside another."""
+    del mask, training
+    if layer.path.count("/") > DEEPEST_MODEL:
+        raise Unsupported(f"{layer.title}: models lie more than {DEEPEST_MODEL} deep in each other")
+    layer.read_all()
+    wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+    shelf = shelf_inside(layer.hand_over(), wiring)
+    inner = Model(wiring, shelf, layer.builder, layer.origin, layer.path)
+    result = inner.call(list(layer.flat(args)), layer.call)
+    shelf.check_empty()
+    return result
+
+
+def shelf_inside(arrays: Arrays, wiring: Wiring) -> Shelf:
+    if arrays.below(*TREES):
+        return in_tree(arrays, ((layer.name, layer.kind) for layer in _saved(wiring)))
+    return listed(arrays, _homes(wiring))
+
+
+def _homes(wiring: Wiring) -> dict[str, str]:
+    """Each layer, and each inside one, with the layer of this model that it is in."""
+    homes = {layer.name: layer.name for layer in wiring.layers}
+    for layer in wiring.layers:
+        for inside in _inside(layer):
+            homes.setdefault(inside, layer.name)
+    return homes
+
+
+def _inside(layer: LayerFacts, depth: int = 0) -> Iterator[str]:
+    """The names of the layers inside one."""
+    if layer.is_model and depth < DEEPEST_MODEL:
+        wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+        for inner in wiring.layers:
+            yield inner.name
+            yield from _inside(inner, depth + 1)
+
+
+def shelf_of(file: KerasFile, wiring: Wiring) -> Shelf:
+    stored = file.weights
+    if stored.is_tree:
+        return in_tree(stored.arrays, ((layer.name, layer.kind) for layer in _saved(wiring)))
+    return Shelf(of_layers(stored.arrays), (layer.name for layer in wiring.layers))
+
+
+def _saved(wiring: Wiring) -> Iterator[LayerFacts]:
+    """The layers that Keras 3 counts: operations are none."""
+    return (layer for layer in wiring.layers if not layer.is_operation)
+
+
+def _parts(result: Any) -> Iterator[Any]:
+    """The outputs of a call, counted as Keras counts them."""
+    if isinstance(result, list | tuple) and not hasattr(result, "_fields"):
+        for one in result:
+            yield from _parts(one)
+    elif isinstance(result, dict):
+        for one in result.values():
+            yield from _parts(one)
+    else:
+        yield result
+
+
+def _with_constants(layer: Layer, call: Call) -> Call:
+    """The call with constant tensors as values of the graph."""
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, Constant):
+            return layer.constant(value.value, value.dtype)
+        if isinstance(value, list | tuple):
+            return type(value)(resolved(one) for one in value)
+        if isinstance(value, dict):
+            return {key: resolved(one) for key, one in value.items()}
+        return value
+
+    return Call(resolved(call.args), resolved(call.kwargs))
+
+
+def _outputs(builder: Builder, wiring: Wiring, results: Any) -> dict[str, str]:
+    """The value of each output, by the layer it comes from; then the states for the next call."""
+    outputs: dict[str, str] = {}
+    for ref, value in zip(wiring.output_refs, _parts(results), strict=True):
+        if not isinstance(value, Value):
+            raise Unsupported(f"its output {ref.title!r} is no tensor")
+        name, number = ref.title, 1
+        while name in outputs or name in builder.inputs:  # names of outputs must be their own
+            name, number = f"{ref.title}.{number}", number + 1
+        outputs[name] = (
+            builder.turned(value.name, value.axes, ref.layer) if value.axes else value.name
+        )
+    for state, value in builder.states.items():
+        outputs[builder.state_outputs[state]] = value
+    return outputs
+
+
+def _check_supported(wiring: Wiring) -> None:
     """All unknown classes at once: a user wants the whole list."""
     unknown = {
-        layer.kind: layer.name
-        for layer in wiring.layers
-        if layer.kind not in CONVERTERS and layer.kind != "InputLayer"
+        layer.key: layer.name for layer in _all_layers(wiring) if layer.key not in CONVERTERS
     }
+    unknown.pop("InputLayer", None)
     if unknown:
         named = ", ".join(f"{kind} ({name!r})" for kind, name in unknown.items())
-        raise Unsupported(f"{file.path}: no converter for the Keras layers {named}")
+        raise Unsupported(
+            f"no converter for the Keras layers {named}; --substitute says what they compute"
+        )
+
+
+def _all_layers(wiring: Wiring, depth: int = 0) -> Iterator[LayerFacts]:
+    for layer in wiring.layers:
+        yield layer
+        if layer.is_model and depth < DEEPEST_MODEL:
+            inner = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+            yield from _all_layers(inner, depth + 1)
 
 
 def _input(layer: LayerFacts, index: int) -> Tensor:
     if layer.kind != "InputLayer":
         raise UnreadableFile(f"input {layer.name!r}: a layer of class {layer.kind}, not InputLayer")
     shape: Any = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
-    if not isinstance(shape, list) or len(shape) < 2:
+    if not isinstance(shape, list) or not shape:
         raise UnreadableFile(f"input {layer.name!r}: its shape is {shape!r}")
     if any(n is not None and (not isinstance(n, int) or n < 1) for n in shape[1:]):
         raise UnreadableFile(f"input {layer.name!r}: its shape is {shape!r}")
-    dtype = layer.config.get("dtype") or "float32"
+    dtype = dtype_name(layer.config.get("dtype")) or "float32"
     if dtype in FLOATS:
         dtype = "float"
-    elif dtype not in ("int32", "int64"):
+    elif dtype in WHOLE:
+        dtype = WHOLE[dtype]
+    else:
         raise Unsupported(f"input {layer.name!r}: dtype {dtype!r} is not supported")
     for flag in ("sparse", "ragged"):
         if layer.config.get(flag):
@@ -96,47 +307,31 @@ def _size(n: int | None, axis: int, rank: int, index: int) -> Size:
     return f"{letter}{index}" if index else letter
 
 
-def _in_order(file: KerasFile, wiring: Wiring) -> Iterator[tuple[Ref, LayerFacts, Call]]:
+def in_order(wiring: Wiring) -> Iterator[tuple[Ref, LayerFacts, Call]]:
     """Every call after those it needs; in the file's order if that is one."""
     calls = {
         Ref(layer.name, number): (layer, call)
         for layer in wiring.layers
         for number, call in enumerate(layer.calls)
     }
+    needs = {
+        ref: [Ref(used.layer, used.call) for used in call.refs] for ref, (_, call) in calls.items()
+    }
     done = {Ref(name) for name in wiring.inputs}
-    for ref, (_, call) in calls.items():
-        for source in call.inputs:
+    for ref, sources in needs.items():
+        for source in sources:
             if source not in calls and source not in done:
                 raise UnreadableFile(
-                    f"{file.path}: layer {ref.title!r} needs {source.title!r}, "
-                    "which no layer computes"
+                    f"layer {ref.title!r} needs {source.title!r}, which no layer computes"
                 )
-    sorter = TopologicalSorter({ref: call.inputs for ref, (_, call) in calls.items()})
     try:
-        order = list(sorter.static_order())
+        order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         ring = " → ".join(ref.title for ref in error.args[1])
-        raise UnreadableFile(f"{file.path}: its layers go in a circle: {ring}") from None
+        raise UnreadableFile(f"its layers go in a circle: {ring}") from None
     position = {ref: i for i, ref in enumerate(calls)}
-    if all(position[s] < position[r] for r in calls for s in calls[r][1].inputs if s in calls):
+    if all(position[s] < position[r] for r in calls for s in needs[r] if s in calls):
         order = list(calls)
     for ref in order:
-        if ref in calls:
+        if ref in calls and ref not in done:
             yield ref, *calls[ref]
-
-
-def _convert(
-    file: KerasFile, facts: LayerFacts, call: Call, ref: Ref, inputs: list[str], builder: Builder
-) -> str:
-    arrays = file.arrays.get(facts.name, {})
-    layer = Layer(facts, ref.title, arrays, builder, file.generation, file.backend)
-    try:
-        value = CONVERTERS[facts.kind](layer, *inputs)
-        layer.finish(call.options)
-    except CortexError as error:
-        raise type(error)(f"{file.path}: {error}") from None
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UnreadableFile(
-            f"{file.path}: {layer.title}: its options make no sense: {error}"
-        ) from None
-    return value

@@ -6,25 +6,47 @@ The quirks of containers end here: the rest of the importer sees one form.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ...runtime.errors import UnreadableFile
-from ...runtime.files import regular
+from .. import architectures
 from ..deferred import Deferred
+from .archive import Tree, open_archive
+from .arrays import TREES, Arrays, Place, of_layers
 from .hdf5 import LARGEST_TEXT, Group, open_file
+from .keras1 import translate_model, written_on
+from .layer import THEANO, generation_of
+from .sniff import refusal, sniff
+from .text import parse_architecture
+from .wiring import Config
 
-Config = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class Weights:
+    """The arrays of all layers, and who wrote them.
+
+    ``is_tree``: they are stored as the tree of objects of Keras 3.
+    """
+
+    arrays: Arrays
+    is_tree: bool = False
+    keras_version: str = ""
+    backend: str = ""
+
+    @property
+    def generation(self) -> int:
+        """Of whose layouts the arrays are: 1, 2 or 3."""
+        return generation_of(self.keras_version)
 
 
 @dataclass(frozen=True)
 class KerasFile:
     """A model as its file has it.
 
-    ``architecture`` is the parsed JSON of the whole model; ``arrays`` are those of each layer
-    that has any, by the last part of the name each variable was stored under.
+    ``architecture`` is the parsed JSON of the whole model, that of Keras 1 in the words of Keras 2.
+    ``is_assumed``: nothing in the file tells the backend. ``notes`` say what was concluded.
     """
 
     path: Path
@@ -32,106 +54,222 @@ class KerasFile:
     keras_version: str
     backend: str
     architecture: Config
-    arrays: Mapping[str, Mapping[str, Deferred]] = field(default_factory=dict)
+    weights: Weights
+    is_assumed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def generation(self) -> int:
         """1, 2 or 3: the major version of Keras, whose meaning of options the file has."""
-        major = self.keras_version.split(".")[0]
-        return int(major) if major.isdigit() else 1
+        return generation_of(self.keras_version)
+
+    @property
+    def other_backend(self) -> str | None:
+        """Where it had to be assumed which backend wrote the file: the other one."""
+        if not self.is_assumed:
+            return None
+        return TENSORFLOW if self.backend == THEANO else THEANO
 
 
-def read_file(path: Path, weights: Path | None = None) -> KerasFile:
-    """Reads a full model, or an architecture in JSON with the weights of another file.
+TENSORFLOW = "tensorflow"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from, as a user names it.
+
+    Attributes:
+        path: a full model, an architecture, or weights of a known architecture.
+        weights: the weights for an architecture, or to use instead of those of a full model.
+        architecture: the name of a built-in architecture, for a file of weights only.
+        keras1_backend: what a file of Keras 1 was written on, where it does not say.
+    """
+
+    path: Path
+    weights: Path | None = None
+    architecture: str | None = None
+    keras1_backend: str | None = None
+
+
+def read_file(source: ModelSource) -> KerasFile:
+    """Reads a model in any of the forms Keras has had, recognised by content.
 
     Raises:
-        UnreadableFile: neither of the two, damaged, or unsafe.
+        UnreadableFile: none of them, damaged, or unsafe.
+        Unsupported: weights without an architecture.
     """
-    if _is_json(regular(path)):
-        return _read_json(path, weights)
-    with open_file(path) as file:
-        root = Group(path, file)
+    path = source.path
+    match sniff(path):
+        case "zip" | "directory":
+            file = _read_archive(source)
+        case "hdf5":
+            file = _read_hdf5(source)
+        case "json" | "yaml":
+            file = _read_text(source)
+        case kind:
+            raise UnreadableFile(f"{path}: {refusal(kind)}")
+    if 1 in (file.generation, file.weights.generation):
+        file = _with_backend(file, source.keras1_backend)
+    if file.generation == 1:
+        theano = file.backend == THEANO
+        file = replace(file, architecture=translate_model(file.architecture, theano=theano))
+    return file
+
+
+def _with_backend(file: KerasFile, given: str | None) -> KerasFile:
+    """Files of Keras 1 do not say whether Theano wrote them, which turns convolution kernels."""
+    if given is not None:
+        return replace(file, backend=given)
+    if named := written_on(array.name for _, array in file.weights.arrays.stored):
+        note = f"written on {named}, to judge by the names of its variables"
+        return replace(file, backend=named, notes=(note,))
+    text = json.dumps(file.architecture)
+    if "onv" not in text:
+        return file
+    first = '"th"' in text or '"channels_first"' in text
+    backend, why = (THEANO, "is") if first else (TENSORFLOW, "is not")
+    note = (
+        f"{backend} was assumed to have written it, because its dim_ordering {why} 'th' "
+        "(--keras1-backend says otherwise)"
+    )
+    return replace(file, backend=backend, is_assumed=True, notes=(note,))
+
+
+def _read_hdf5(source: ModelSource) -> KerasFile:
+    path = source.path
+    with open_file(path) as opened:
+        root = Group(path, opened)
         config = root.text("model_config")
-        if config is None:
-            raise UnreadableFile(
-                f"{path}: it has no architecture ('model_config'): these are weights only; "
-                "import the architecture's JSON with --weights"
-            )
-        if weights is not None:
-            arrays = _read_weights(weights)
-        elif "model_weights" in root:
-            arrays = _arrays(root.group("model_weights"))
-        else:
-            raise UnreadableFile(f"{path}: it has no weights ('model_weights'); add --weights")
-        stored = root.group("model_weights") if "model_weights" in root else root
-        return KerasFile(
-            path,
-            "keras-h5",
-            root.text("keras_version") or stored.text("keras_version") or "1",
-            root.text("backend") or stored.text("backend") or "",
-            _parsed(path, config),
-            arrays,
+        version, backend = root.text("keras_version") or "", root.text("backend") or ""
+        has_weights = "model_weights" in root
+    if config is None:
+        return _read_weights_only(source)
+    if source.weights is None and not has_weights:
+        raise UnreadableFile(f"{path}: it has no weights ('model_weights'); add --weights")
+    weights = read_weights(source.weights or path)
+    return KerasFile(
+        path,
+        "keras-h5",
+        version or weights.keras_version or "1",
+        backend or weights.backend,
+        parse_architecture(config, f"{path}:model_config"),
+        weights,
+    )
+
+
+def _read_weights_only(source: ModelSource) -> KerasFile:
+    """A file of weights, whose architecture is one that everybody uses."""
+    path, weights = source.path, read_weights(source.path)
+    shapes = {
+        layer: [array.shape for _, array in group.stored]
+        for layer, group in of_layers(weights.arrays).items()
+    }
+    name = source.architecture or (None if weights.is_tree else architectures.recognise(shapes))
+    if name is None:
+        raise UnreadableFile(
+            f"{path}: it holds weights only, and of no architecture that is built in: give the "
+            "architecture's JSON with --weights FILE, or name one (--list-architectures)"
         )
+    built = architectures.architecture(name, shapes)
+    return KerasFile(path, f"keras-weights:{name}", "2", weights.backend, built, weights)
 
 
-def _is_json(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(64).lstrip()[:1] == b"{"
-
-
-def _read_json(path: Path, weights: Path | None) -> KerasFile:
-    if weights is None:
+def _read_text(source: ModelSource) -> KerasFile:
+    path = source.path
+    if source.weights is None:
         raise UnreadableFile(
             f"{path}: it is an architecture without weights; add --weights FILE.h5"
         )
     if path.stat().st_size > LARGEST_TEXT:
         raise UnreadableFile(f"{path}: too large for an architecture")
-    architecture = _parsed(path, path.read_text("utf-8", "replace"))
-    with open_file(weights) as file:
-        root = Group(weights, file)
-        version = root.text("keras_version")
-        backend = root.text("backend")
+    architecture = parse_architecture(path.read_text("utf-8", "replace"), str(path))
+    weights = read_weights(source.weights)
     return KerasFile(
         path,
         "keras-json+h5",
-        str(architecture.get("keras_version") or version or "1"),
-        str(architecture.get("backend") or backend or ""),
+        str(architecture.get("keras_version") or weights.keras_version or "1"),
+        str(architecture.get("backend") or weights.backend or ""),
         architecture,
-        _read_weights(weights),
+        weights,
     )
 
 
-def _read_weights(path: Path) -> Mapping[str, Mapping[str, Deferred]]:
-    """The arrays of a weights-only file, or of a full one."""
-    with open_file(path) as file:
-        root = Group(path, file)
-        return _arrays(root.group("model_weights") if "model_weights" in root else root)
+def _read_archive(source: ModelSource) -> KerasFile:
+    path = source.path
+    archive = open_archive(path)
+    version = str(archive.metadata.get("keras_version") or "3")
+    if source.weights:
+        weights = read_weights(source.weights)
+    else:
+        weights = Weights(_tree(archive.weights), True, version)
+    return KerasFile(
+        path,
+        "keras-zip" if path.is_file() else "keras-directory",
+        version,
+        "",
+        parse_architecture(archive.config, f"{path}:config.json"),
+        weights,
+    )
 
 
-def _parsed(path: Path, text: str) -> Config:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFile(f"{path}: its architecture is no JSON: {error}") from None
-    if not isinstance(data, dict) or "class_name" not in data or "config" not in data:
-        raise UnreadableFile(f"{path}: its architecture names no model ('class_name', 'config')")
-    return data
+def read_weights(path: Path) -> Weights:
+    """The arrays of a file of weights, or of a full model."""
+    if sniff(path) in ("zip", "directory"):
+        return Weights(_tree(open_archive(path).weights), True, "3")
+    with open_file(path) as opened:
+        root = Group(path, opened)
+        stored = root.group("model_weights") if "model_weights" in root else root
+        version = root.text("keras_version") or stored.text("keras_version") or ""
+        backend = root.text("backend") or stored.text("backend") or ""
+        if stored.has_attribute("layer_names"):
+            return Weights(Arrays(list(_listed(stored))), False, version, backend)
+        if stored.has_attribute("nb_layers"):
+            return Weights(Arrays(list(_numbered(stored))), False, "0", backend)
+        if any(name in root for name in TREES):
+            return Weights(_tree(root), True, version or "3")
+        raise UnreadableFile(f"{path}: no weights of Keras: neither 'layer_names' nor 'layers'")
 
 
-def _arrays(weights: Group) -> Mapping[str, Mapping[str, Deferred]]:
-    arrays: dict[str, Mapping[str, Deferred]] = {}
+def _listed(weights: Group) -> Iterator[tuple[Place, Deferred]]:
+    """Keras 1 and 2: each layer's group lists its arrays."""
     for layer in weights.texts("layer_names"):
         group = weights.group(layer)
-        names = group.texts("weight_names")
-        if names:
-            arrays[layer] = _by_local_name(group, names)
-    return arrays
+        for name in group.texts("weight_names"):
+            array = replace(group.array(name), name=f"{layer}/{name}")
+            parts = name.removesuffix(":0").removeprefix(f"{layer}/").split("/")
+            if parts[-1] not in IGNORED:
+                yield (layer, *parts), array
 
 
-def _by_local_name(group: Group, names: Sequence[str]) -> Mapping[str, Deferred]:
-    found: dict[str, Deferred] = {}
-    for name in names:
-        array = group.array(name)
-        # Wrappers hold layers whose arrays are called alike; their converters tell them apart.
-        found[name if array.name in found else array.name] = array
-    return found
+def _numbered(weights: Group) -> Iterator[tuple[Place, Deferred]]:
+    """Keras 0: layer_0, layer_1, …, each with param_0, param_1, …."""
+    for layer in sorted(
+        (name for name in weights.names() if name.startswith("layer_")), key=_number
+    ):
+        group = weights.group(layer)
+        for name in sorted((n for n in group.names() if n.startswith("param_")), key=_number):
+            yield (layer, name), replace(group.array(name), name=f"{layer}/{name}")
+
+
+def _number(name: str) -> int:
+    number = name.rpartition("_")[2]
+    return int(number) if number.isdigit() else 0
+
+
+IGNORED = ("StateVar", "seed_generator", "seed_generator_state")
+"""What random layers store of their generators."""
+
+
+def _tree(root: Group | Tree) -> Arrays:
+    """Keras 3: a tree of objects, each with the numbered variables of its own."""
+    found: list[tuple[Place, Deferred]] = []
+    for path in root.datasets():
+        parts = tuple(path.split("/"))
+        if parts[0] in TREES and not set(parts) & set(IGNORED):
+            found.append((parts, replace(root.array(path), name=path)))
+    return Arrays(sorted(found, key=lambda entry: _in_numbers(entry[0])))
+
+
+def _in_numbers(path: Place) -> tuple[tuple[int, str], ...]:
+    """A key that puts the tenth variable after the second."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in path)

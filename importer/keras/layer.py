@@ -6,22 +6,32 @@ neutral value, or an error; an array is read, or an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from ...runtime import ops
 from ...runtime.errors import UnreadableFile, Unsupported
+from ...runtime.ir import Layer as SourceLayer
 from ...runtime.ir import Node, node_parameters, output_types
 from ...runtime.op import Operation
-from ...runtime.tensor import Tensor
+from ...runtime.tensor import Size, Tensor
 from ..deferred import Deferred
-from .wiring import LayerFacts
+from .arrays import Arrays
+from .keras1 import arrays as arrays_of_keras_1
+from .keras1 import keeps_deviation
+from .wiring import LayerFacts, inner_facts
 
 INERT = frozenset(
     {
-        "batch_input_shape", "batch_shape", "build_config", "fused", "input_dim", "input_dtype",
-        "input_length", "input_shape", "name", "optional", "renorm_clipping", "renorm_momentum",
-        "seed", "synchronized", "trainable", "virtual_batch_size",
+        "activity_regularizer", "batch_input_shape", "batch_shape", "build_config",
+        "build_input_shape", "fused", "implementation", "input_dim", "input_dtype", "input_length",
+        "input_shape", "name", "optional", "renorm_clipping", "renorm_momentum", "seed",
+        "synchronized", "trainable", "unroll", "use_cudnn", "virtual_batch_size",
+        "zero_output_for_mask",
     }
 )  # fmt: skip
 """Options that never change what a layer computes at inference."""
@@ -40,23 +50,70 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "ragged": (False,),
     "renorm": (False,),
     "sparse": (False,),
+    "time_major": (False,),
     "training": (None, False),
 }
 """Options, of layers and of calls, that change nothing at these values."""
 
-FLOATS = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+THEANO = "theano"
+ALONE = ("2.0", "2.1", "2.2", "2.3")
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+WHOLE = {"bool": "bool", "int64": "int64"} | dict.fromkeys(
+    ("int8", "int16", "int32", "uint8", "uint16"), "int32"
+)
+"""Dtypes of Keras that are no floats, and what the graph has in their place."""
 REQUIRED: Any = object()
 
-Convert = Callable[..., str]
-CONVERTERS: dict[str, Convert] = {}
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A Keras tensor: a value of the graph, seen through a transposition, with its mask.
+
+    Axis i of the Keras tensor is axis ``axes[i]`` of the graph's value; no axes: it is that value.
+    So a layer that has its channels first can be computed with its channels last, and nothing is
+    moved where the next layer does the same.
+    """
+
+    name: str
+    axes: tuple[int, ...] = ()
+    mask: Value | None = None
+
+    def masked(self, mask: Value | None) -> Value:
+        """The same tensor with another mask, or with none."""
+        return replace(self, mask=mask)
+
+
+Result = Value | tuple[Value, ...]
+Convert = Callable[..., Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """The converter of a Keras class.
+
+    ``masks``: the layer hands its input's mask on. ``structured``: it takes the arguments of a call
+    as they were given, lists and constants included.
+    """
+
+    convert: Convert
+    masks: bool
+    structured: bool
+
+
+CONVERTERS: dict[str, Converter] = {}
 """The converter of each Keras class."""
 
 
-def keras(*kinds: str) -> Callable[[Convert], Convert]:
+def keras(
+    *kinds: str, masks: bool = False, structured: bool = False
+) -> Callable[[Convert], Convert]:
     """Registers a converter for Keras classes.
 
-    It is a function of a ``Layer`` and the values of its inputs; it adds nodes and returns the
-    value of the output.
+    It is a function of a ``Layer`` and the tensors the layer is called on, ``Value`` by ``Value``;
+    it adds nodes and returns the output, or a tuple of outputs. ``masks``: outputs without a mask
+    of their own get that of the first input (Keras calls that ``supports_masking``).
+    ``structured``: it is called as the layer was, with lists, constants and options by name; so are
+    the operations of TensorFlow and of Keras 3, the latter registered as "ops.NAME".
 
     Raises:
         ValueError: a class that has one.
@@ -66,7 +123,7 @@ def keras(*kinds: str) -> Callable[[Convert], Convert]:
         for kind in kinds:
             if kind in CONVERTERS:
                 raise ValueError(f"Keras {kind} has two converters")
-            CONVERTERS[kind] = convert
+            CONVERTERS[kind] = Converter(convert, masks, structured)
         return convert
 
     return register
@@ -76,19 +133,103 @@ def keras(*kinds: str) -> Callable[[Convert], Convert]:
 class Builder:
     """The graph as it grows."""
 
+    inputs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     nodes: list[Node] = field(default_factory=list[Node])
     types: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The outputs of each node."""
     parameters: dict[str, Deferred] = field(default_factory=dict[str, Deferred])
+    layers: dict[str, SourceLayer] = field(default_factory=dict[str, SourceLayer])
+    states: dict[str, str] = field(default_factory=dict[str, str])
+    """The value that each input which holds a state is to have in the next call."""
+    state_outputs: dict[str, str] = field(default_factory=dict[str, str])
+    """The output of the graph that carries it."""
+    flips: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    """The value that is another one flipped along an axis."""
+    _turned: dict[tuple[str, tuple[int, ...]], str] = field(
+        default_factory=dict[tuple[str, tuple[int, ...]], str]
+    )
 
-    def add(self, node: Node) -> None:
+    def add_input(self, name: str, tensor: Tensor) -> Value:
+        """Adds an input of the graph."""
+        if name in self.types:
+            raise UnreadableFile(f"the name {name!r} is used twice")
+        self.inputs[name] = self.types[name] = tensor
+        return Value(name)
+
+    def add(self, node: Node) -> tuple[Value, ...]:
         """Adds a node and learns the types of its outputs.
 
         Raises:
             GraphError: it does not fit its inputs.
         """
-        self.types.update(output_types(node, self.types))
+        outputs = output_types(node, self.types)
+        self.types.update(outputs)
+        self.values[node.name] = tuple(name for name, _ in outputs)
         node_parameters(node, self.types)
         self.nodes.append(node)
+        return tuple(Value(name) for name, _ in outputs)
+
+    def free_name(self, name: str) -> str:
+        """The name, with a number if it is taken."""
+        number = 1
+        while (free := name if number == 1 else f"{name}.{number}") in self.types:
+            number += 1
+        return free
+
+    def plain(self, x: Value, layer: str) -> str:
+        """The value that is the tensor as Keras has it."""
+        return self.turned(x.name, x.axes, layer) if x.axes else x.name
+
+    def turned(self, name: str, axes: tuple[int, ...], layer: str) -> str:
+        """The value with its axes in another order; made once."""
+        if axes == tuple(range(len(axes))):
+            return name
+        if (name, axes) not in self._turned:
+            free = self.free_name(f"{name}/turned")
+            node = Node(free, ops.Transpose(axes), (name,), {}, layer)
+            self._turned[name, axes] = self.add(node)[0].name
+        return self._turned[name, axes]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the file as a whole says about how its layers compute."""
+
+    version: str
+    """The version of Keras, whose meaning of options the file has."""
+    backend: str
+    weights_version: str
+    """The version of Keras that wrote the arrays."""
+
+    @property
+    def generation(self) -> int:
+        """1, 2 or 3: its major version."""
+        return generation_of(self.version)
+
+    @property
+    def is_tf_keras(self) -> bool:
+        """Whether it is the Keras 2 inside TensorFlow, not the one that stood alone up to 2.3."""
+        return self.generation == 2 and ("-tf" in self.version or self.version[:3] not in ALONE)
+
+    def in_keras_2(self, kind: str, config: Any, stored: Arrays) -> Arrays:
+        """The arrays of a layer, those of Keras 1 as Keras 2 would have stored them."""
+        if generation_of(self.weights_version) > 1:
+            return stored
+        return Arrays.named(
+            arrays_of_keras_1(
+                kind,
+                config,
+                [array for _, array in stored.stored],
+                flip=self.backend == THEANO,
+                deviation=keeps_deviation(self.weights_version or self.version),
+            )
+        )
+
+    @property
+    def turns_kernels(self) -> bool:
+        """Whether kernels are still as Theano has them: where it convolves, others correlate."""
+        return self.backend == THEANO and generation_of(self.weights_version) > 1
 
 
 class Layer:
@@ -101,23 +242,34 @@ class Layer:
     def __init__(
         self,
         facts: LayerFacts,
+        path: str,
         call: str,
-        arrays: Mapping[str, Deferred],
+        arrays: Callable[[], Arrays],
         builder: Builder,
-        generation: int,
-        backend: str,
+        origin: Origin,
     ) -> None:
-        self.name, self.kind, self.generation, self.backend = (
-            facts.name, facts.kind, generation, backend,
-        )  # fmt: skip
-        self._call, self._config, self._arrays, self._builder = call, facts.config, arrays, builder
+        """``path`` is the layer's name below the models it is in, ``call`` that and the call."""
+        self.name, self.kind, self.key = facts.name, facts.kind, facts.key
+        self.config, self.path, self.call = facts.config, path, call
+        self.generation = origin.generation
+        self.builder, self.origin = builder, origin
+        self._find_arrays, self._arrays, self._prefix = arrays, list[Arrays](), ""
         self._read: set[str] = set()
-        self._taken: set[str] = set()
+        self._options: Mapping[str, Any] = {}
 
     @property
     def title(self) -> str:
         """The layer as an error names it."""
-        return f"Keras {self.kind} {self.name!r}"
+        return f"Keras {self.kind} {self.path!r}"
+
+    @property
+    def arrays(self) -> Arrays:
+        """What is stored of it. Once they were asked for, all of them have to be read."""
+        if not self._arrays:
+            self._arrays.append(self._find_arrays())
+        return self._arrays[0]
+
+    # Options
 
     def __getitem__(self, option: str) -> Any:
         return self.get(option, REQUIRED)
@@ -125,76 +277,235 @@ class Layer:
     def get(self, option: str, default: Any) -> Any:
         """An option; ``default`` where the file does not say, as older versions of Keras."""
         self._read.add(option)
-        value = self._config.get(option, default)
+        value = self.config.get(option, default)
         if value is REQUIRED:
             raise UnreadableFile(f"{self.title}: its option {option!r} is missing")
         return value
 
-    def either(self, *options: str) -> Any:
+    def either(self, *options: str, default: Any = REQUIRED) -> Any:
         """An option that had several names in its life."""
-        return self[next((option for option in options if option in self._config), options[0])]
+        option = next((option for option in options if option in self.config), options[0])
+        return self.get(option, default)
 
-    def rank(self, value: str) -> int:
-        """Number of axes of a value, the batch included."""
-        return self._builder.types[value].rank
-
-    def take(self, *names: str, **renamed: str) -> dict[str, Deferred]:
-        """Arrays of the layer, by the operation's names.
-
-        ``kernel="depthwise_kernel"`` takes one that is stored under another name.
-        """
-        wanted = {**{name: name for name in names}, **renamed}
-        for stored in wanted.values():
-            if stored not in self._arrays:
-                raise UnreadableFile(
-                    f"{self.title}: its array {stored!r} is missing; "
-                    f"stored are {', '.join(self._arrays) or 'none'}"
-                )
-            self._taken.add(stored)
-        return {ours: self._arrays[stored] for ours, stored in wanted.items()}
-
-    def has(self, name: str) -> bool:
-        """Whether the file stores an array of that name."""
-        return name in self._arrays
-
-    def add(self, op: Operation, *inputs: str, **arrays: Deferred) -> str:
-        """Adds an operation; returns the value of its first output."""
-        builder = self._builder
-        name = self._free_name(f"{self._call}/{op.kind}")
-        # A later call of a shared layer finds its parameters under the same names.
-        params = {local: f"{self.name}/{array.name}" for local, array in arrays.items()}
-        node = Node(name, op, inputs, params, self.name)
-        self._check_arrays(op, inputs, arrays)
-        builder.parameters.update({params[local]: array for local, array in arrays.items()})
-        builder.add(node)
-        return name
-
-    def _free_name(self, name: str) -> str:
-        number = 1
-        while (free := name if number == 1 else f"{name}.{number}") in self._builder.types:
-            number += 1
-        return free
+    def given(self, option: str, default: Any = None) -> Any:
+        """What the call, not the layer, was given by this name: tensors are ``Value``."""
+        self._read.add(option)
+        value = self._options.get(option)
+        return default if value is None else value
 
     def refuse(self, option: str, value: Any) -> Unsupported:
         """The error for an option that is understood but not supported."""
         return Unsupported(f"{self.title}: {option} {value!r} is not supported")
 
-    def finish(self, call_options: Mapping[str, Any]) -> None:
+    def read_all(self) -> None:
+        """Somebody else sees to it that nothing of its options is lost."""
+        self._read.update(self.config)
+
+    # Types
+
+    def tensor(self, x: Value) -> Tensor:
+        """Shape and dtype as Keras has them."""
+        tensor = self.builder.types[x.name]
+        return Tensor(
+            tuple(tensor.shape[axis] for axis in x.axes or range(tensor.rank)), tensor.dtype
+        )
+
+    def shape(self, x: Value) -> tuple[Size, ...]:
+        """The shape, batch first; a name stands for an open size."""
+        return self.tensor(x).shape
+
+    def rank(self, x: Value) -> int:
+        """Number of axes, the batch included."""
+        return self.builder.types[x.name].rank
+
+    # Arrays
+
+    def take(self, *names: str, **renamed: str) -> dict[str, Deferred]:
+        """Arrays of the layer, by the operation's names, in the order Keras stores them.
+
+        ``kernel="depthwise_kernel|kernel"`` takes one that is stored under another name, or under
+        one of several.
+        """
+        arrays = self.arrays
+        found: dict[str, Deferred] = {}
+        for ours, stored in [*((name, name) for name in names), *renamed.items()]:
+            array = arrays.take(stored)
+            if array is None:
+                raise UnreadableFile(
+                    f"{self.title}: its array {stored.split('|')[0]!r} is missing; "
+                    f"stored are {', '.join(arrays.names()) or 'none'}"
+                )
+            name = stored.split("|")[0]
+            found[ours] = replace(array, name=f"{self.path}/{self._prefix}{name}")
+        return found
+
+    def hand_over(self) -> Arrays:
+        """Its arrays, for somebody else to see to it that none is lost."""
+        return self._find_arrays().hand_over()
+
+    def within(self, *names: str) -> Layer:
+        """This layer, taking arrays only of a part of it that has one of these names."""
+        part = copy(self)
+        part._arrays, part._prefix = [self.arrays.part(*names)], f"{self._prefix}{names[0]}/"
+        return part
+
+    # The graph
+
+    def add(self, op: Operation, *inputs: Value | None, **arrays: Deferred) -> Value:
+        """Adds an operation on tensors as Keras has them; returns its first output.
+
+        An input that is None is left out. Floats that an operation needs are made of whole numbers,
+        as Keras makes them.
+        """
+        return self.add_all(op, *inputs, **arrays)[0]
+
+    def add_all(
+        self, op: Operation, *inputs: Value | None, **arrays: Deferred
+    ) -> tuple[Value, ...]:
+        """As ``add``; returns every output."""
+        names = [self.plain(x) if x else "" for x in inputs]
+        return self._node(op, names, arrays)
+
+    def through(self, op: Operation, *inputs: Value, **arrays: Deferred) -> Value:
+        """Adds an operation that treats all axes alike, below the transposition of its inputs."""
+        if len({x.axes for x in inputs}) == 1:
+            value = self._node(op, [x.name for x in inputs], arrays)[0]
+            return Value(value.name, inputs[0].axes)
+        return self.add(op, *inputs, **arrays)
+
+    def plain(self, x: Value) -> str:
+        """The value of the graph that is the tensor as Keras has it."""
+        return self.builder.plain(x, self.path)
+
+    def flipped(self, x: Value, axis: int) -> Value:
+        """The tensor from its end to its beginning along an axis; flipped twice it is itself."""
+        name, flips = self.plain(x), self.builder.flips
+        if (name, axis) not in flips:
+            whole = (None,) * self.rank(x)
+            steps = tuple(-1 if i == axis else None for i in range(self.rank(x)))
+            flipped = self.add(ops.StridedSlice(whole, whole, steps), Value(name)).name
+            flips[name, axis], flips[flipped, axis] = flipped, name
+        return Value(flips[name, axis])
+
+    def channels_last(self, x: Value) -> Value:
+        """A tensor whose channels are axis 1, with its channels last."""
+        rank = self.rank(x)
+        order = (0, *range(2, rank), 1)
+        axes = tuple(x.axes[axis] for axis in order) if x.axes else order
+        return Value(self.builder.turned(x.name, axes, self.path))
+
+    def channels_first(self, x: Value) -> Value:
+        """The tensor of that channels-last value whose channels are axis 1."""
+        rank = self.rank(x)
+        return Value(x.name, (0, rank - 1, *range(1, rank - 1)))
+
+    def constant(self, value: Any, dtype: str = "float32") -> Value:
+        """A constant tensor: a number or nested lists of numbers."""
+        array = np.asarray(value)
+        if dtype in WHOLE:
+            numbers = tuple(array.astype(WHOLE[dtype]).reshape(-1).tolist())
+            return self.add(ops.Literal(numbers, array.shape, WHOLE[dtype]))
+        floats = array.astype(np.float32)
+        name = self.builder.free_name(f"{self.call}/constant")
+        stored = Deferred(name, floats.shape, floats.dtype, lambda: floats)
+        return self.add(ops.Constant(floats.shape), value=stored)
+
+    def state(self, name: str, shape: tuple[Size, ...]) -> Value:
+        """A state that a call takes from the one before; zeros in the first."""
+        return self.builder.add_input(f"{self.call}/{name}", Tensor(shape))
+
+    def keep(self, state: Value, new: Value) -> None:
+        """What the state is to be in the next call."""
+        self.builder.states[state.name] = self.plain(new)
+        self.builder.state_outputs[state.name] = f"{state.name}/next"
+
+    def inner(self, entry: Any, arrays: Arrays, name: str = "") -> Layer:
+        """A layer that this one holds, {class_name, config}, with its own share of the arrays."""
+        facts = inner_facts(entry)
+        path, call = (f"{at}/{name or facts.name}" for at in (self.path, self.call))
+        return Layer(facts, path, call, lambda: arrays, self.builder, self.origin)
+
+    def convert(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer makes of the arguments of a call, by the converter of its class.
+
+        Raises:
+            Unsupported: no converter, or an option or array that nothing read.
+        """
+        converter = CONVERTERS.get(self.key)
+        if converter is None:
+            raise Unsupported(f"{self.title}: there is no converter for this class")
+        if converter.structured:
+            result = converter.convert(self, *args, **kwargs)
+            self.finish()
+            return result
+        self._options, inputs = kwargs, list(self.flat(args))
+        inputs = self._with_masks(inputs)
+        result = converter.convert(self, *inputs)
+        self.finish()
+        if not converter.masks or not inputs or inputs[0].mask is None:
+            return result
+        mask = inputs[0].mask
+        if isinstance(result, Value):
+            return result if result.mask else result.masked(mask)
+        return tuple(value if value.mask else value.masked(mask) for value in result)
+
+    def _with_masks(self, inputs: list[Value]) -> list[Value]:
+        """The inputs with the masks that the call was given, as Keras 3 writes them."""
+        given = self.given("mask")
+        if given is None:
+            return inputs
+        masks: list[Any] = [*given] if isinstance(given, list | tuple) else [given]
+        masks += [None] * (len(inputs) - len(masks))
+        return [
+            x.masked(mask) if isinstance(mask, Value) else x
+            for x, mask in zip(inputs, masks, strict=False)
+        ]
+
+    def flat(self, args: Any) -> Iterator[Value]:
+        """The tensors among the arguments, in order."""
+        for arg in args.values() if isinstance(args, dict) else args:
+            if isinstance(arg, Value):
+                yield arg
+            elif isinstance(arg, list | tuple | dict):
+                yield from self.flat(arg)
+            elif arg is not None:
+                raise Unsupported(f"{self.title}: it is called with {arg!r}, which is no tensor")
+
+    def _node(
+        self, op: Operation, inputs: Iterable[str], arrays: Mapping[str, Deferred]
+    ) -> tuple[Value, ...]:
+        builder = self.builder
+        names = tuple(self._floats(name) if not op.any_dtype else name for name in inputs)
+        name = builder.free_name(f"{self.call}/{op.kind}")
+        # A later call of a shared layer finds its parameters under the same names.
+        params = {local: array.name for local, array in arrays.items()}
+        self._check_arrays(op, names, arrays)
+        builder.parameters.update({array.name: array for array in arrays.values()})
+        return builder.add(Node(name, op, names, params, self.path))
+
+    def _floats(self, name: str) -> str:
+        """Keras computes in floats whatever it is given."""
+        if not name or self.builder.types[name].dtype == "float":
+            return name
+        made = self.builder.free_name(f"{name}/float")
+        return self.builder.add(Node(made, ops.Cast("float"), (name,), {}, self.path))[0].name
+
+    def finish(self) -> None:
         """After the converter: whatever was not read must be known to change nothing."""
         self._check_dtype()
-        for option, value in {**self._config, **call_options}.items():
+        for option, value in {**self.config, **self._options}.items():
             known = option in self._read or option in INERT or option.endswith(INERT_ENDINGS)
-            if known or value in NEUTRAL.get(option, ()):
+            if known or _is_neutral(option, value):
                 continue
             raise Unsupported(f"{self.title}: it sets {option}={value!r}, which would be lost")
-        if left := [name for name in self._arrays if name not in self._taken]:
-            raise Unsupported(f"{self.title}: its array {left[0]!r} would be lost")
+        if self._arrays and (left := next(self._arrays[0].left(), None)):
+            raise Unsupported(f"{self.title}: its array {left!r} would be lost")
 
     def _check_arrays(
-        self, op: Operation, inputs: tuple[str, ...], arrays: Mapping[str, Deferred]
+        self, op: Operation, inputs: Iterable[str], arrays: Mapping[str, Deferred]
     ) -> None:
         try:
-            wanted = op.params(*(self._builder.types[name] for name in inputs))
+            wanted = op.params(*(self.builder.types[name] if name else None for name in inputs))
         except (ValueError, TypeError, IndexError):
             return  # the graph says it better
         for local, param in wanted.items():
@@ -206,8 +517,30 @@ class Layer:
 
     def _check_dtype(self) -> None:
         self._read.add("dtype")
-        dtype = self._config.get("dtype", "float32")
-        if isinstance(dtype, dict):  # a policy
-            dtype = (dtype.get("config") or {}).get("name")
-        if dtype not in (None, *FLOATS, "int32", "int64"):
+        dtype = dtype_name(self.config.get("dtype", "float32"))
+        if dtype not in (None, *FLOATS, *WHOLE, "string"):
             raise self.refuse("dtype", dtype)
+
+
+def _is_neutral(option: str, value: Any) -> bool:
+    return any(value is known or value == known for known in NEUTRAL.get(option, ()))
+
+
+def dtype_name(dtype: Any) -> Any:
+    """The dtype of variables that a dtype or a policy stands for.
+
+    A mixed policy keeps its variables in float32; one of whole numbers names what they stand for.
+    """
+    if isinstance(dtype, dict):
+        dtype = (dtype.get("config") or {}).get("name")
+    if isinstance(dtype, str):
+        dtype = dtype.rpartition("_from_")[2]
+        if dtype in ("mixed_float16", "mixed_bfloat16"):
+            return "float32"
+    return dtype
+
+
+def generation_of(version: str) -> int:
+    """1, 2 or 3; a file that names no version is older than those that do."""
+    major = version.split(".")[0]
+    return min(max(int(major), 1), 3) if major.isdigit() else 1

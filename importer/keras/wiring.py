@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...runtime.errors import UnreadableFile, Unsupported
-from .file import Config, KerasFile
 
+Config = Mapping[str, Any]
+OPERATIONS = "keras.ops"
 MOST_LAYERS = 100_000
+DEEPEST_MODEL = 50
 MODELS = ("Sequential", "Functional", "Model")
 
 
@@ -31,115 +33,220 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A layer called on tensors, with whatever else it was given."""
+    """A layer called with arguments: lists, constants, and a ``Ref`` for each tensor."""
 
-    inputs: tuple[Ref, ...]
-    options: Config
+    args: tuple[Any, ...]
+    kwargs: Config
+
+    @property
+    def refs(self) -> list[Ref]:
+        """All tensors it is given."""
+        return list(_leaves((self.args, self.kwargs)))
+
+    def map(self, change: Callable[[Ref], Any]) -> Call:
+        """The call with something else in the place of each tensor."""
+        return Call(mapped(self.args, change), mapped(self.kwargs, change))
+
+
+def mapped(value: Any, change: Callable[[Ref], Any]) -> Any:
+    """``value`` with ``change`` done to every ``Ref`` inside it."""
+    if isinstance(value, Ref):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)(mapped(one, change) for one in value)
+    if isinstance(value, dict):
+        return {key: mapped(one, change) for key, one in value.items()}
+    return value
+
+
+def _leaves(value: Any) -> Iterator[Ref]:
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _leaves(one)
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _leaves(one)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """A layer as the file has it."""
+    """A layer as the file has it; ``module`` tells a layer of Keras 3 from an operation."""
 
     name: str
     kind: str
-    config: Config
-    calls: tuple[Call, ...]
+    config: Any
+    calls: tuple[Call, ...] = ()
+    module: str = ""
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is one of ``keras.ops``, whose names are those of layers, too."""
+        return ".ops." in f"{self.module}."
+
+    @property
+    def key(self) -> str:
+        """What its converter is registered under."""
+        return f"ops.{self.kind}" if self.is_operation else self.kind
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model with layers of its own."""
+        return self.kind in MODELS
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """A model's layers, the input layers in order, and the tensors that are its outputs."""
+    """A model's layers, its inputs in order, and what its outputs are.
+
+    ``outputs`` has the structure of the model's: a tensor, or a list or dictionary of them.
+    """
 
     layers: Sequence[LayerFacts]
     inputs: Sequence[str]
-    outputs: Sequence[Ref]
+    outputs: Any
+
+    @property
+    def output_refs(self) -> list[Ref]:
+        """The outputs in order."""
+        return list(_leaves(self.outputs))
 
 
-def read_wiring(file: KerasFile) -> Wiring:
-    """The wiring of the whole model.
+def read_wiring(architecture: Config, *, inside: bool = False) -> Wiring:
+    """The wiring of a model; that of one inside another may leave its input to the caller.
 
     Raises:
         UnreadableFile: it contradicts itself.
         Unsupported: a kind of model or of connection that Cortex does not know.
     """
-    kind, config = file.architecture["class_name"], file.architecture["config"]
+    kind, config = architecture["class_name"], architecture["config"]
     try:
         if kind == "Sequential":
-            wiring = _sequential(config)
-        elif kind in MODELS:
+            wiring = _sequential(config, inside)
+        elif kind in MODELS or _looks_functional(config):
             wiring = _functional(config)
         else:
             raise Unsupported(f"a model of class {kind!r}; known are {', '.join(MODELS)}")
-    except (UnreadableFile, Unsupported) as error:
-        raise type(error)(f"{file.path}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise UnreadableFile(
-            f"{file.path}: its architecture cannot be understood: {type(error).__name__} {error}"
+            f"its architecture cannot be understood: {type(error).__name__} {error}"
         ) from None
-    for what in ("layers", "inputs", "outputs"):
+    for what in ("layers", "inputs", "output_refs"):
         if not getattr(wiring, what):
-            raise UnreadableFile(f"{file.path}: a model without {what}")
+            raise UnreadableFile(f"a model without {what.removesuffix('_refs')}")
     if len(wiring.layers) > MOST_LAYERS:
-        raise UnreadableFile(f"{file.path}: {len(wiring.layers):,} layers are too many")
+        raise UnreadableFile(f"{len(wiring.layers):,} layers are too many")
     names = Counter(layer.name for layer in wiring.layers)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise UnreadableFile(f"{file.path}: two layers are called {twice[0]!r}")
+        raise UnreadableFile(f"two layers are called {twice[0]!r}")
     return wiring
 
 
-def _sequential(config: Any) -> Wiring:
+def _looks_functional(config: Any) -> bool:
+    """Whether a subclass of Model was written as the functional model that it is."""
+    return isinstance(config, dict) and {"layers", "input_layers", "output_layers"} <= config.keys()
+
+
+def _sequential(config: Any, inside: bool) -> Wiring:
     """A chain: up to Keras 2.2.2 a list of layers, then an object that holds one."""
     entries = config if isinstance(config, list) else config["layers"]
     layers: list[LayerFacts] = []
-    for entry in entries:
-        layer = _facts(entry, entry["config"]["name"], ())
-        if not layers and layer.kind != "InputLayer":
-            layers.append(_implied_input(layer.name, layer.config, config))
+    inputs: list[str] = []
+    for number, entry in enumerate(entries):
+        layer = _facts(entry, entry["config"], number)
+        if number == 0 and layer.kind != "InputLayer":
+            layers.append(_implied_input(layer, config, inside))
+        if number == 0:
+            inputs = [(layers[0] if layers else layer).name]
         calls = (Call((Ref(layers[-1].name),), {}),) if layers else ()
         layers.append(replace(layer, calls=calls))
-    return Wiring(layers, [layers[0].name], [Ref(layers[-1].name)])
+    return Wiring(layers, inputs, Ref(layers[-1].name))
 
 
-def _facts(entry: Any, name: Any, calls: tuple[Call, ...]) -> LayerFacts:
-    kind, config = entry["class_name"], entry["config"]
-    if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(config, dict):
-        raise UnreadableFile(f"layer {name!r} of class {kind!r}: no name, class or options")
-    return LayerFacts(name, kind, config, calls)
+def _facts(entry: Any, config: Any, number: int = 0) -> LayerFacts:
+    kind: Any = entry["class_name"]
+    if not isinstance(config, dict | list):
+        raise UnreadableFile(f"a layer of class {kind!r} without options")
+    options: Any = config if isinstance(config, dict) else {}
+    name: Any = entry.get("name") or options.get("name")
+    if name is None and kind in MODELS:  # a model of Keras 1 or 2 inside another may have none
+        name = f"{kind.lower()}_{number + 1}"
+    if not isinstance(name, str) or not isinstance(kind, str):
+        raise UnreadableFile(f"layer {name!r} of class {kind!r}: no name or class")
+    return LayerFacts(name, kind, config, (), str(entry.get("module") or ""))
 
 
-def _implied_input(name: str, options: Config, model: Any) -> LayerFacts:
+def inner_facts(entry: Any) -> LayerFacts:
+    """A layer that another one holds: {class_name, config}."""
+    if not isinstance(entry, dict) or not {"class_name", "config"} <= entry.keys():
+        raise UnreadableFile("a layer inside it has no class or options")
+    config = entry["config"]
+    named = isinstance(config, dict) and isinstance(config.get("name"), str)
+    return _facts({"name": "layer", **entry} if not named else entry, config)
+
+
+def _implied_input(layer: LayerFacts, model: Any, inside: bool) -> LayerFacts:
     """The input that Keras makes from the first layer's shape."""
-    shape = options.get("batch_input_shape") or options.get("batch_shape")
+    shape, options = _shape_of_first(layer, 0)
     if shape is None and isinstance(model, dict):
         shape = model.get("build_input_shape")
-    if shape is None:
-        raise UnreadableFile(f"layer {name!r}: the model does not say the shape of its input")
-    dtype = options.get("dtype", "float32")
-    made = {"name": f"{name}_input", "batch_shape": shape, "dtype": dtype}
-    return LayerFacts(made["name"], "InputLayer", made, ())
+    if shape is None and not inside:
+        raise UnreadableFile(f"layer {layer.name!r}: the model does not say the shape of its input")
+    dtype = options.get("dtype") or "float32"
+    if layer.kind == "Embedding":  # it is the dtype of what it looks up
+        dtype = "float32"
+    name = f"{layer.name}_input"
+    return LayerFacts(name, "InputLayer", {"name": name, "batch_shape": shape, "dtype": dtype})
+
+
+def _shape_of_first(layer: LayerFacts, depth: int) -> tuple[Any, Any]:
+    """The shape of the input that the first layer, or the first inside it, says; its options."""
+    options = layer.config
+    if isinstance(options, dict):
+        shape = options.get("batch_input_shape") or options.get("batch_shape")
+        if shape is not None:
+            return shape, options
+    if layer.is_model and depth < DEEPEST_MODEL:
+        entries = options if isinstance(options, list) else options.get("layers", [])
+        if entries:
+            return _shape_of_first(_facts(entries[0], entries[0]["config"]), depth + 1)
+    return None, options if isinstance(options, dict) else {}
 
 
 def _functional(config: Config) -> Wiring:
     entries = config["layers"]
-    written = {e["name"]: [_call(call) for call in e["inbound_nodes"]] for e in entries}
-    outputs = list(_refs(config["output_layers"]))
-    numbers = _call_numbers(written, outputs)
+    known = {entry["name"] for entry in entries}
+    written = {e["name"]: [_call(call, known) for call in e["inbound_nodes"]] for e in entries}
+    outputs = _tensors_of(config["output_layers"])
+    numbers = _call_numbers(written, list(_leaves(outputs)))
 
     def renumbered(ref: Ref) -> Ref:
         return Ref(ref.layer, numbers[ref.layer][ref.call], ref.output)
 
-    def renumbered_call(call: Call) -> Call:
-        return Call(tuple(renumbered(ref) for ref in call.inputs), call.options)
-
     layers = [
-        _facts(entry, entry["name"], tuple(map(renumbered_call, written[entry["name"]])))
+        replace(
+            _facts(entry, entry["config"]),
+            name=str(entry["name"]),
+            calls=tuple(call.map(renumbered) for call in written[entry["name"]]),
+            module=_module(entry),
+        )
         for entry in entries
     ]
-    inputs = [ref.layer for ref in _refs(config["input_layers"])]
+    inputs = [ref.layer for ref in _leaves(_tensors_of(config["input_layers"]))]
     if unknown := [name for name in inputs if name not in written]:
         raise UnreadableFile(f"an input is called {unknown[0]!r}, but there is no such layer")
-    return Wiring(layers, inputs, [renumbered(ref) for ref in outputs])
+    if isinstance(outputs, list) and len(outputs) == 1:  # a list of one is how one is written
+        outputs = outputs[0]
+    return Wiring(layers, inputs, mapped(outputs, renumbered))
+
+
+def _module(entry: Any) -> str:
+    """Where a class is from; in HDF5 Keras 3 does not say it, but only layers can be trained."""
+    calls = entry["inbound_nodes"]
+    if calls and isinstance(calls[0], dict) and not {"trainable", "layers"} & entry["config"].keys():
+        return OPERATIONS
+    return str(entry.get("module") or "")
 
 
 def _call_numbers(
@@ -151,10 +258,7 @@ def _call_numbers(
     another one may lack some: then the k-th number used stands for the k-th call that is listed.
     """
     used: dict[str, set[int]] = {name: set() for name in calls}
-    for ref in [
-        *outputs,
-        *(ref for made in calls.values() for call in made for ref in call.inputs),
-    ]:
+    for ref in [*outputs, *(ref for made in calls.values() for call in made for ref in call.refs)]:
         if ref.layer not in used:
             raise UnreadableFile(f"a layer called {ref.layer!r} is used, but there is none")
         used[ref.layer].add(ref.call)
@@ -172,39 +276,89 @@ def _call_numbers(
     return numbers
 
 
-def _refs(entry: Any) -> Iterator[Ref]:
-    """[[name, call, output], ...], or one such triple."""
-    if entry and isinstance(entry[0], str):
-        entry = [entry]
-    for name, call, output, *_ in entry:
-        yield Ref(str(name), int(call), int(output))
-
-
-def _call(entry: Any) -> Call:
+def _tensors_of(entry: Any) -> Any:
+    """[NAME, call, output], or a list or dictionary of such triples."""
     if isinstance(entry, dict):
-        return _call_of_keras_3(entry)
-    if entry and isinstance(entry[0], str):  # called on one tensor
-        entry = [entry]
-    inputs = tuple(Ref(str(one[0]), int(one[1]), int(one[2])) for one in entry)
+        return {key: _tensors_of(one) for key, one in entry.items()}
+    if _is_triple(entry):
+        return Ref(str(entry[0]), int(entry[1]), int(entry[2]))
+    return [_tensors_of(one) for one in entry]
+
+
+def _is_triple(entry: Any) -> bool:
+    return (
+        isinstance(entry, list)
+        and len(entry) in (3, 4)
+        and isinstance(entry[0], str)
+        and all(isinstance(n, int) for n in entry[1:3])
+    )
+
+
+def _call(entry: Any, known: set[str]) -> Call:
+    if isinstance(entry, dict) and "args" in entry:
+        return Call(tuple(_keras_3(entry["args"])), _keras_3(dict(entry["kwargs"])))
     options: dict[str, Any] = {}
-    for one in entry:
-        options |= one[3] if len(one) > 3 else {}
-    return Call(inputs, options)
+    first = _keras_2(entry, known, options)
+    return Call((first,), options)
 
 
-def _call_of_keras_3(entry: Config) -> Call:
-    args, options = entry["args"], dict(entry["kwargs"])
-    tensors = list(_tensors(args))
-    return Call(tuple(tensors), options)
+CONSTANT = "_CONSTANT_VALUE"
+"""What tf.keras writes in the place of a layer's name where an argument is a constant."""
 
 
-def _tensors(value: Any) -> Iterator[Ref]:
-    """The tensors among the arguments, in order; anything else is not understood."""
+def _keras_2(entry: Any, known: set[str], options: dict[str, Any]) -> Any:
+    """The first argument: [NAME, call, output, {options}], or a list or dictionary of these."""
+    if isinstance(entry, dict):
+        return {key: _keras_2(one, known, options) for key, one in entry.items()}
+    if isinstance(entry, list) and entry and isinstance(entry[0], str):
+        if len(entry) > 3:
+            options |= {key: _option(value, known) for key, value in entry[3].items()}
+        if entry[0] == CONSTANT:
+            return entry[2]
+        return Ref(entry[0], int(entry[1]), int(entry[2]))
+    parts = [_keras_2(one, known, options) for one in entry]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _option(value: Any, known: set[str]) -> Any:
+    """An option of a call: a tensor is written [NAME, call, output]."""
+    if _is_triple(value) and len(value) == 3 and value[0] in known:
+        return Ref(value[0], value[1], value[2])
     if isinstance(value, list):
-        for one in value:
-            yield from _tensors(one)
-    elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        name, call, output = value["config"]["keras_history"]
-        yield Ref(str(name), int(call), int(output))
-    else:
-        raise Unsupported(f"a layer is called with the constant {value!r}, which is not supported")
+        if len(value) == 3 and value[0] == CONSTANT:
+            return value[2]
+        return [_option(one, known) for one in value]
+    if isinstance(value, dict):
+        return {key: _option(one, known) for key, one in value.items()}
+    return value
+
+
+def _keras_3(value: Any) -> Any:
+    """An argument of a call of Keras 3, whose tensors and constants are objects with a class."""
+    if isinstance(value, list):
+        return [_keras_3(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    config: Any = value.get("config")
+    match value.get("class_name"):
+        case "__keras_tensor__":
+            name, call, output = value["config"]["keras_history"]
+            return Ref(str(name), int(call), int(output))
+        case "__tensor__" | "__numpy__":
+            return Constant(config["value"], str(config.get("dtype", "float32")))
+        case "__slice__":
+            return slice(*(_keras_3(config[key]) for key in ("start", "stop", "step")))
+        case "__ellipsis__":
+            return ...
+        case "__tuple__":
+            return tuple(_keras_3(one) for one in value["config"])
+        case _:
+            return {key: _keras_3(one) for key, one in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant tensor that a call was given: nested lists of numbers."""
+
+    value: Any
+    dtype: str

@@ -98,6 +98,7 @@ def test_the_schema_is_a_stable_interface() -> None:
         "first_difference",
         "seconds",
         "warnings",
+        "notes",
     ]
     assert set(schema["$defs"]["LayerReport"]["properties"]) == {
         "name",
@@ -239,13 +240,13 @@ def files(tmp_path: Path) -> None:
 BAD: dict[str, tuple[list[str], int, str]] = {
     "no file": ([], 2, "Missing argument 'FILE'"),
     "absent": (["absent.h5"], 3, "absent.h5: no such file"),
-    "not a model": (["text"], 3, "text: not an HDF5 file: it starts with b'hello'"),
+    "not a model": (["text"], 3, "text: it is text, but no architecture in JSON or YAML"),
     "unknown option": (["model.h5", "--frobnicate"], 2, "No such option '--frobnicate'"),
     "tolerance": (["model.h5", "--tolerance", "0"], 2, "tolerance 0.0: use a number between"),
     "no tolerance": (["model.h5", "--tolerance", "nan"], 2, "tolerance nan: use a number between"),
     "any tolerance": (["model.h5", "--tolerance", "inf"], 2, "tolerance inf: use a number between"),
     "no name": (["model.h5", "--name", ""], 2, "model name '': use letters"),
-    "folder": (["."], 3, ".: not a regular file"),
+    "folder": (["."], 3, ".: it is a folder without the config.json of a Keras 3 model"),
     "pipe of labels": (["model.h5", "--labels", "/dev/zero"], 3, "/dev/zero: not a regular file"),
     "labels not in UTF-8": (
         ["model.h5", "--labels", "latin"],

@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
     "a constant among the arguments": (
         functional(given(), dense("a", 4, {"args": [tensor("x"), 3.0], "kwargs": {}})),
         Unsupported,
-        "called with the constant 3.0",
+        "it is called with 3.0, which is no tensor",
     ),
     "dropout that stays on": (
         functional(given(), entry("Dropout", "d", [["x", 0, 0, {"training": True}]], rate=0.5)),
