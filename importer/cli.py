@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,37 @@ if TYPE_CHECKING:
 FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
 
 
+def _list_layers() -> str:
+    from .keras.catalogue import as_text
+
+    return as_text()
+
+
+def _list_architectures() -> str:
+    from .architectures import names
+
+    return "\n".join(names())
+
+
+def _listing(what: Callable[[], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """The callback of an option that prints something and ends the command."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            click.echo(what())
+            context.exit()
+
+    return show
+
+
 @command("cortex-import")
 @click.argument("file", type=FILE)
+@click.option("--list-layers", is_flag=True, is_eager=True, expose_value=False,
+              callback=_listing(_list_layers),
+              help="List the Keras layers that are read, each with its options.")  # fmt: skip
+@click.option("--list-architectures", is_flag=True, is_eager=True, expose_value=False,
+              callback=_listing(_list_architectures),
+              help="List the architectures that are built in.")  # fmt: skip
 @click.option("--weights", type=FILE, help="Weights for an architecture without them.")
 @click.option("--architecture", metavar="NAME",
               help="Built-in architecture for a file of weights only.")  # fmt: skip

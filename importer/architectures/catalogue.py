@@ -7,13 +7,13 @@ import lzma
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import UsageError
 from .fingerprint import Arrays, by_name, by_order
 
-DATA = files(__package__) / "data"
+DATA = Path(__file__).with_name("data")
 MOST_LAYERS = 5000
 """More than any of these architectures has."""
 

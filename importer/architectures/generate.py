@@ -98,21 +98,31 @@ def main(folder: Path) -> None:
 
 def _without_downloads(keras: Any) -> None:
     """Weights of ImageNet are asked for, which some models are built by, but not loaded."""
-    import_module("tf_keras.src.utils.data_utils").get_file = lambda *_, **__: ""
-    keras.Model.load_weights = lambda *_, **__: None
-    efficientnet = import_module("tf_keras.src.applications.efficientnet")
+    downloads: Any = import_module("tf_keras.src.utils.data_utils")
+    downloads.get_file = _nothing
+    keras.Model.load_weights = _nothing
+
+    def rescaled(x: Any, scale: list[float]) -> Any:
+        return keras.layers.Rescaling(scale)(x)
+
     # It multiplies by a constant tensor, which to_json refuses. Keras 3 has a Rescaling there.
+    efficientnet: Any = import_module("tf_keras.src.applications.efficientnet")
     efficientnet.tf = SimpleNamespace(
-        io=efficientnet.tf.io,
-        reshape=lambda scale, _: scale,
-        math=SimpleNamespace(multiply=lambda x, scale: keras.layers.Rescaling(scale)(x)),
+        io=efficientnet.tf.io, reshape=_first, math=SimpleNamespace(multiply=rescaled)
     )
-    assert math.prod(efficientnet.IMAGENET_STDDEV_RGB) > 0  # it is the file that is meant
+
+
+def _nothing(*_: Any, **__: Any) -> str:
+    return ""
+
+
+def _first(value: Any, _: Any) -> Any:
+    return value
 
 
 def _families(keras: Any) -> dict[str, dict[str, Build]]:
     """The constructors of each family, by the names of their architectures."""
-    published = {
+    published: dict[str, dict[str, Build]] = {
         family: {
             name: partial(getattr(keras.applications, constructor), weights="imagenet")
             for name, constructor in members.items()

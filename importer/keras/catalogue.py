@@ -16,6 +16,8 @@ from . import build as build  # registers the converters
 from .layer import CONVERTERS
 
 READS = ("get", "either", "given")
+LAYERS = ("layer", "cell", "inner")
+"""What converters call the layer that they read."""
 OPERATIONS = "ops."
 
 
@@ -59,9 +61,13 @@ def _options(function: Callable[..., Any], seen: set[Any]) -> Iterator[str]:
     known = getattr(function, "__globals__", {})
     for node in ast.walk(tree):
         match node:
-            case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str(option))):
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(option))) if (
+                name in LAYERS
+            ):
                 yield option
-            case ast.Call(func=ast.Attribute(attr=method), args=args) if method in READS:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method), args=args) if (
+                name in LAYERS and method in READS
+            ):
                 yield from _texts(args if method == "either" else args[:1])
             case ast.Call(func=ast.Name(id=name), args=args) if _is_ours(known.get(name)):
                 yield from _texts(args[1:2])
@@ -81,4 +87,4 @@ def _is_ours(function: Any) -> bool:
     module = getattr(function, "__module__", "") or ""
     if not inspect.isfunction(function) or not module.startswith(__package__ or "?"):
         return False
-    return next(iter(inspect.signature(function).parameters), "") in ("layer", "cell")
+    return next(iter(inspect.signature(function).parameters), "") in LAYERS

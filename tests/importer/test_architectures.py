@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import lzma
 import time
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -18,48 +17,24 @@ from cortex.importer.keras.wiring import read_wiring
 from cortex.runtime.errors import UsageError
 
 PUBLISHED = [
-    "vgg16",
-    "vgg16_notop",
-    "vgg19",
-    "resnet50",
-    "resnet50_notop",
-    "resnet50_old",
-    "resnet50v2",
-    "resnet152v2_notop",
-    "inception_v3",
-    "inception_resnet_v2",
-    "xception_notop",
-    "mobilenet_1.0",
-    "mobilenet_0.75_notop",
-    "mobilenet_v2_1.4",
-    "mobilenet_v3_large_1.0",
-    "mobilenet_v3_small_minimalistic_1.0",
-    "densenet121",
-    "nasnet_mobile",
-    "nasnet_large_notop",
-    "efficientnetb0",
-    "efficientnetb7_notop",
-    "efficientnetv2-b0",
-    "convnext_tiny",
-    "regnetx002",
-    "regnety320",
-    "resnet-rs-50",
-    "vgg16_th",
-    "vgg19_th_notop",
-    "resnet50_old_th",
-]
+    "vgg16", "vgg16_notop", "vgg19", "resnet50", "resnet50_notop", "resnet50_old", "resnet50v2",
+    "resnet152v2_notop", "inception_v3", "inception_resnet_v2", "xception_notop", "mobilenet_1.0",
+    "mobilenet_0.75_notop", "mobilenet_v2_1.4", "mobilenet_v3_large_1.0",
+    "mobilenet_v3_small_minimalistic_1.0", "densenet121", "nasnet_mobile", "nasnet_large_notop",
+    "efficientnetb0", "efficientnetb7_notop", "efficientnetv2-b0", "convnext_tiny", "regnetx002",
+    "regnety320", "resnet-rs-50", "vgg16_th", "vgg19_th_notop", "resnet50_old_th",
+]  # fmt: skip
 OPEN, IMAGE = [None, None, None, 3], [None, 224, 224, 3]
 
 
 @cache
 def entries() -> dict[str, dict[str, Any]]:
     """Every architecture, each family read once."""
-    lines: Iterator[bytes] = (
+    lines = [
         line
-        for file in sorted(DATA.iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".xz")
+        for file in sorted(DATA.glob("*.xz"))
         for line in lzma.decompress(file.read_bytes()).splitlines()
-    )
+    ]
     return {entry["name"]: entry for entry in map(json.loads, lines)}
 
 
