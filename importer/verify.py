@@ -7,6 +7,7 @@ network at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..runtime.check import Array, Check, Difference, Expected, Recorded, Statistics
-from ..runtime.errors import MissingExtra
+from ..runtime.errors import MissingExtra, Unsupported
 from ..runtime.export import read, select
+from ..runtime.ir import Graph, infer
 from ..runtime.network import Network, sizes_of
 from ..runtime.parameters import Weights
 from ..runtime.plan import Plan
@@ -24,6 +26,7 @@ from .report import Compared, FirstDifference, LayerReport, ValueStatistics, fin
 
 NUMPY, ONNXRUNTIME = "numpy float64", "onnxruntime float32"
 WHOLE = 1 << 62
+LARGEST_VALUE = 1 << 29  # elements, of eight bytes where the check is exact
 
 
 class Item(NamedTuple):
@@ -68,8 +71,10 @@ class Verification:
 
         Raises:
             UsageError: inputs that do not fit the network.
+            Unsupported: a value too large to be computed.
             MissingExtra: onnxruntime is not installed.
         """
+        _check_sizes(self._graph, sizes_of(self._graph.inputs, inputs))
         session_of = _sessions(model)
         for item, value in self._numpy(inputs):
             if item not in self._expected:
@@ -100,8 +105,11 @@ class Verification:
         """The report on each layer."""
         counts: dict[str, dict[str, int]] = {}
         for node in self._graph.nodes:
+            layer = node.layer
+            while layer not in self._graph.layers and "/" in layer:  # one inside a wrapper
+                layer = layer.rpartition("/")[0]
             for name in node.params.values():
-                counts.setdefault(node.layer, {})[name] = self._graph.parameters[name].size
+                counts.setdefault(layer, {})[name] = self._graph.parameters[name].size
         for name, layer in self._graph.layers.items():
             facts = self._compared(Item(name), layer.value, layer.axes)
             facts |= {"class": layer.kind, "parameters": sum(counts.get(name, {}).values())}
@@ -189,6 +197,14 @@ class Verification:
                 for name, value in zip(layers, session_of(layers, inputs), strict=True):
                     yield Item(name), value
             inputs = {**inputs, **states}
+
+
+def _check_sizes(graph: Graph, sizes: Mapping[str, int]) -> None:
+    """A file can ask for any size in a few letters: to be known before memory is taken."""
+    for name, tensor in infer(graph, sizes).items():
+        if math.prod(tensor.sizes) > LARGEST_VALUE:
+            shape = " × ".join(f"{n:,}" for n in tensor.sizes)
+            raise Unsupported(f"the value {name!r} would have {shape} elements: too many to check")
 
 
 def _expected(network: Network, reference: Reference | None) -> dict[Item, Expected]:

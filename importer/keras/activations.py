@@ -16,6 +16,7 @@ ACTIVATIONS: Mapping[str, Callable[[Layer], Operation | None]] = {
     "elu": lambda _: ops.Elu(),
     "exponential": lambda _: ops.Exponential(),
     "gelu": lambda _: ops.Gelu(),
+    "glu": lambda _: ops.Glu(),
     "hard_shrink": lambda _: ops.HardShrink(),
     # Keras 3 took PyTorch's slope; before, it was 0.2.
     "hard_sigmoid": lambda layer: ops.HardSigmoid(1 / 6 if layer.generation > 2 else 0.2),
@@ -34,8 +35,12 @@ ACTIVATIONS: Mapping[str, Callable[[Layer], Operation | None]] = {
     "silu": lambda _: ops.Silu(),
     "soft_shrink": lambda _: ops.SoftShrink(),
     "softmax": lambda _: ops.Softmax(),
+    "softmax_v2": lambda _: ops.Softmax(),  # a name of TensorFlow 2.0
     "softplus": lambda _: ops.Softplus(),
     "softsign": lambda _: ops.Softsign(),
+    "sparse_plus": lambda _: ops.SparsePlus(),
+    "sparse_sigmoid": lambda _: ops.HardSigmoid(0.5),
+    "sparsemax": lambda _: ops.Sparsemax(),
     "squareplus": lambda _: ops.Squareplus(),
     "swish": lambda _: ops.Silu(),
     "tanh": lambda _: ops.Tanh(),

@@ -29,6 +29,7 @@ from .layer import (
 from .wiring import (
     DEEPEST_MODEL,
     MODELS,
+    NONSENSE,
     Call,
     Constant,
     LayerFacts,
@@ -38,6 +39,8 @@ from .wiring import (
     read_wiring,
 )
 
+MOST_CALLS = 100_000
+"""Layers called, those inside models each time the model is called: these may multiply."""
 OPEN_AXES: Mapping[int, str] = {3: "NT", 4: "NHW", 5: "NDHW"}
 
 
@@ -68,6 +71,10 @@ def build(file: KerasFile) -> Network:
         raise UnreadableFile(f"{file.path}: {error}") from None
     except CortexError as error:
         raise type(error)(f"{file.path}: {error}") from None
+    except NONSENSE as error:
+        raise UnreadableFile(
+            f"{file.path}: its architecture cannot be understood: {type(error).__name__} {error}"
+        ) from error
     return Network(graph, builder.parameters)  # pyright: ignore[reportArgumentType]
 
 
@@ -94,10 +101,11 @@ class Model:
         builder: Builder,
         origin: Origin,
         outer: str = "",
+        is_shown: bool = True,
     ) -> None:
-        """``outer`` is the path of the layer that the model is."""
+        """``outer`` is the path of the layer that the model is, ``is_shown`` as a layer has it."""
         self._wiring, self._shelf, self._builder = wiring, shelf, builder
-        self._origin, self._outer = origin, outer
+        self._origin, self._outer, self._is_shown = origin, outer, is_shown
 
     def call(self, inputs: list[Value], outer_call: str = "") -> Any:
         """Its outputs, in the structure the model has, for these inputs in order."""
@@ -122,6 +130,8 @@ class Model:
         return mapped(wiring.outputs, _lookup(values, "the model's output"))
 
     def _record(self, ref: Ref, kind: str, value: Value, outer_call: str) -> None:
+        if not self._is_shown:
+            return
         title = f"{outer_call}/{ref.title}" if outer_call else ref.title
         self._builder.layers[title] = SourceLayer(value.name, kind, value.axes)
 
@@ -130,13 +140,17 @@ class Model:
             f"{outer}/{name}" if outer else name
             for outer, name in ((self._outer, facts.name), (outer_call, ref.title))
         )
-        layer = Layer(facts, path, title, self._arrays_of(facts), self._builder, self._origin)
+        self._builder.calls += 1
+        if self._builder.calls > MOST_CALLS:
+            raise UnreadableFile(f"its layers are called more than {MOST_CALLS:,} times")
+        arrays = self._arrays_of(facts)
+        layer = Layer(facts, path, title, arrays, self._builder, self._origin, self._is_shown)
         arguments = _with_constants(layer, call)
         try:
             return layer.convert(*arguments.args, **arguments.kwargs)
         except CortexError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        except NONSENSE as error:
             raise UnreadableFile(f"{layer.title}: its options make no sense: {error}") from None
 
     def _arrays_of(self, facts: LayerFacts) -> Callable[[], Arrays]:
@@ -169,7 +183,7 @@ def model(layer: Layer, *args: Any, mask: Any = None, training: Any = None) -> A
     layer.read_all()
     wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
     shelf = shelf_inside(layer.hand_over(), wiring)
-    inner = Model(wiring, shelf, layer.builder, layer.origin, layer.path)
+    inner = Model(wiring, shelf, layer.builder, layer.origin, layer.path, layer.is_shown)
     result = inner.call(list(layer.flat(args)), layer.call)
     shelf.check_empty()
     return result

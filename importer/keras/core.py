@@ -1,125 +1,64 @@
-"""Converters: dense layers, activations, shapes, embeddings, normalization, dropout."""
+"""Converters: dense layers, shapes, embeddings and masks."""
 
 from __future__ import annotations
 
-import math
+import string
 from typing import Any
 
 from ...runtime import ops
+from ...runtime.equation import Equation
 from .activations import activate
-from .axes import as_layer, channels_last
+from .axes import channels_last, has_channels_first
 from .layer import Layer, Value, keras
-from .legacy import normalized_by_sample
+from .normalization import number
+from .quantized import dense_arrays, einsum_arrays, tables
 
 
 @keras("Dense", masks=True)
 def dense(layer: Layer, x: Value) -> Value:
-    bias = layer.get("use_bias", True)
-    op = ops.Dense(layer["units"], bool(bias))
-    return activate(layer, layer.add(op, x, **layer.take("kernel", *["bias"] * op.use_bias)))
+    op = ops.Dense(layer["units"], bool(layer.get("use_bias", True)))
+    return activate(layer, layer.add(op, x, **dense_arrays(layer, op.use_bias)))
 
 
-@keras("Activation", masks=True)
-def activation(layer: Layer, x: Value) -> Value:
-    layer["activation"]
-    return activate(layer, x)
+@keras("EinsumDense")
+def einsum_dense(layer: Layer, x: Value) -> Value:
+    text, output = str(layer["equation"]), layer["output_shape"]
+    output = [output] if isinstance(output, int) else list(output)
+    # The kernel has a letter for each of its axes.
+    terms = text.replace(" ", "").partition("->")[0].split(",")
+    equation = Equation.of(text, [layer.rank(x), len(terms[-1])])
+    bias = layer.get("bias_axes", None) is not None
+    arrays = einsum_arrays(layer, equation, layer.shape(x), output, bias)
+    op = ops.EinsumDense(text, arrays["kernel"].shape, arrays["bias"].shape if bias else None)
+    return activate(layer, layer.add(op, x, **arrays))
 
 
-@keras("ActivityRegularization", "Identity", masks=True)
+@keras("ActivityRegularization", masks=True)
 def unchanged(layer: Layer, x: Value) -> Value:
     for option in ("l1", "l2"):
         layer.get(option, 0)
     return x
 
 
-@keras("ReLU", masks=True)
-def relu(layer: Layer, x: Value) -> Value:
-    most, slope, threshold = (
-        layer.get(o, None) for o in ("max_value", "negative_slope", "threshold")
-    )
-    most = None if most is None else float(most)
-    return layer.through(ops.Relu(most, float(slope or 0), float(threshold or 0)), x)
-
-
-@keras("LeakyReLU", masks=True)
-def leaky_relu(layer: Layer, x: Value) -> Value:
-    return layer.through(ops.Relu(negative_slope=_number(layer.either("alpha", "negative_slope"))), x)
-
-
-@keras("ThresholdedReLU", masks=True)
-def thresholded_relu(layer: Layer, x: Value) -> Value:
-    # Keras keeps x > theta, the operation x >= threshold: the next number up makes them one.
-    theta = _number(layer.get("theta", 1.0))
-    return layer.through(ops.Relu(threshold=math.nextafter(theta, math.inf)), x)
-
-
-@keras("ELU", masks=True)
-def elu(layer: Layer, x: Value) -> Value:
-    return layer.through(ops.Elu(_number(layer.get("alpha", 1.0))), x)
-
-
-@keras("PReLU", masks=True)
-def prelu(layer: Layer, x: Value) -> Value:
-    layer.get("shared_axes", None)  # Keras 1 forgets to write it: the array says it, too
-    arrays = layer.take("alpha")
-    sizes = enumerate(arrays["alpha"].shape, 1)
-    shared = tuple(axis for axis, n in sizes if n == 1 and layer.shape(x)[axis] != 1)
-    return layer.add(ops.Prelu(shared), x, **arrays)
-
-
-@keras("Softmax", masks=True)
-def softmax(layer: Layer, x: Value) -> Value:
-    axes: Any = layer.get("axis", -1)
-    if isinstance(axes, list):
-        axes = axes[0] if len(axes) == 1 else axes
-    if not isinstance(axes, int):
-        raise layer.refuse("axis", axes)
-    return layer.add(ops.Softmax(axes), x)
-
-
-@keras("Dropout", masks=True)
-def dropout(layer: Layer, x: Value) -> Value:
-    noise_shape = layer.get("noise_shape", None) or ()
-    shared = tuple(axis for axis, size in enumerate(noise_shape) if size == 1)
-    op = ops.Dropout(_number(layer["rate"]), shared)
-    return layer.add(op, x) if shared else layer.through(op, x)
-
-
-@keras("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", masks=True)
-def spatial_dropout(layer: Layer, x: Value) -> Value:
-    shared = tuple(range(1, layer.rank(x) - 1))
-    dropped = layer.add(ops.Dropout(_number(layer["rate"]), shared), channels_last(layer, x))
-    return as_layer(layer, dropped)
-
-
-@keras("AlphaDropout", masks=True)
-def alpha_dropout(layer: Layer, x: Value) -> Value:
-    if layer.get("noise_shape", None) is not None:
-        raise layer.refuse("noise_shape", layer["noise_shape"])
-    return layer.through(ops.AlphaDropout(_number(layer["rate"])), x)
-
-
-@keras("GaussianDropout", masks=True)
-def gaussian_dropout(layer: Layer, x: Value) -> Value:
-    return layer.through(ops.GaussianDropout(_number(layer["rate"])), x)
-
-
-@keras("GaussianNoise", masks=True)
-def gaussian_noise(layer: Layer, x: Value) -> Value:
-    return layer.through(ops.GaussianNoise(_number(layer["stddev"])), x)
+@keras("Identity")
+def identity(layer: Layer, x: Value) -> Value:
+    del layer
+    return x
 
 
 @keras("Flatten")
 def flatten(layer: Layer, x: Value) -> Value:
+    first = has_channels_first(layer)
     if layer.rank(x) == 1:
         return layer.add(ops.ExpandDims((1,)), x)
     # Told that channels are first, Keras moves them last before it flattens.
-    return layer.add(ops.Flatten(), channels_last(layer, x) if layer.rank(x) > 2 else x)
+    return layer.add(ops.Flatten(), channels_last(layer, x) if first else x)
 
 
 @keras("Reshape")
 def reshape(layer: Layer, x: Value) -> Value:
-    return layer.add(ops.Reshape(tuple(int(n) for n in layer["target_shape"])), x)
+    sizes: Any = layer["target_shape"]
+    return layer.add(ops.Reshape(tuple(-1 if n is None else int(n) for n in sizes)), x)
 
 
 @keras("Permute")
@@ -137,7 +76,34 @@ def repeat_vector(layer: Layer, x: Value) -> Value:
 @keras("Embedding")
 def embedding(layer: Layer, x: Value) -> Value:
     op = ops.Embedding(layer["input_dim"], layer["output_dim"])
-    y = layer.add(op, x, **layer.take(table="embeddings"))
+    return _without_zeros(layer, x, layer.add(op, x, **tables(layer)))
+
+
+@keras("ReversibleEmbedding")
+def reversible_embedding(layer: Layer, x: Value) -> Value:
+    """An embedding and, in a call that says ``reverse``, the way back to a number for each word."""
+    tied, cap = bool(layer.get("tie_weights", True)), layer.get("logit_soft_cap", None)
+    if layer.get("reverse_dtype", None) not in (None, "float32", "float64"):
+        raise layer.refuse("reverse_dtype", layer["reverse_dtype"])
+    words, units = int(layer["input_dim"]), int(layer["output_dim"])
+    arrays = tables(layer, reverse=not tied)
+    if not layer.given("reverse", False):
+        y = layer.add(ops.Embedding(words, units), x, table=arrays["table"])
+        return _without_zeros(layer, x, y)
+    layer.get("mask_zero", False)
+    letters = string.ascii_lowercase[: layer.rank(x)]
+    kernel, shape = ("zu", (words, units)) if tied else ("uz", (units, words))
+    terms = f"{letters[:-1]}u,{kernel}->{letters[:-1]}z"
+    array = arrays["table" if tied else "reverse"]
+    y = layer.add(ops.EinsumDense(terms, shape), x, kernel=array)
+    if cap is None:
+        return y
+    y = layer.add(ops.Tanh(), layer.add(ops.Scale(1 / number(cap)), y))
+    return layer.add(ops.Scale(number(cap)), y)
+
+
+def _without_zeros(layer: Layer, x: Value, y: Value) -> Value:
+    """The vectors of words; the word 0 may stand for none."""
     if not layer.get("mask_zero", False):
         return y
     return y.masked(layer.add(ops.NotEqual(0), x))
@@ -145,33 +111,7 @@ def embedding(layer: Layer, x: Value) -> Value:
 
 @keras("Masking")
 def masking(layer: Layer, x: Value) -> Value:
-    different = layer.add(ops.NotEqual(_number(layer.get("mask_value", 0.0))), x)
+    different = layer.add(ops.NotEqual(number(layer.get("mask_value", 0.0))), x)
     there = layer.add(ops.ReduceAny((-1,), keepdims=True), different)
     y = layer.add(ops.Multiply(), x, layer.add(ops.Cast("float"), there))
     return y.masked(layer.add(ops.Squeeze((-1,)), there))
-
-
-@keras("BatchNormalization", masks=True)
-def batch_normalization(layer: Layer, x: Value) -> Value:
-    axis: Any = layer.get("axis", -1)
-    epsilon = _number(layer.get("epsilon", 1e-3))
-    if layer.get("mode", 0) == 1:
-        layer.get("momentum", None)
-        return normalized_by_sample(layer, x, epsilon)
-    axes = tuple(axis) if isinstance(axis, list) else (int(axis),)
-    if x.axes:  # normalised below the transposition
-        axes = tuple(x.axes[axis] for axis in axes)
-    op = ops.BatchNormalization(
-        axes,
-        epsilon=epsilon,
-        momentum=_number(layer.get("momentum", 0.99)),
-        center=bool(layer.get("center", True)),
-        scale=bool(layer.get("scale", True)),
-    )
-    names = ["gamma"] * op.scale + ["beta"] * op.center + ["moving_mean", "moving_variance"]
-    return layer.through(op, x, **layer.take(*names))
-
-
-def _number(value: Any) -> float:
-    """Keras may store a number as a one-element array: {"type": "ndarray", "value": 0.3}."""
-    return float(value["value"] if isinstance(value, dict) else value)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...runtime.errors import UnreadableFile
 from .. import architectures
 from ..deferred import Deferred
-from .archive import Tree, open_archive
+from .archive import Tree, open_archive, read_shards
 from .arrays import TREES, Arrays, Place, of_layers
 from .hdf5 import LARGEST_TEXT, Group, open_file
 from .keras1 import translate_model, written_on
@@ -214,8 +214,13 @@ def _read_archive(source: ModelSource) -> KerasFile:
 
 def read_weights(path: Path) -> Weights:
     """The arrays of a file of weights, or of a full model."""
-    if sniff(path) in ("zip", "directory"):
-        return Weights(_tree(open_archive(path).weights), True, "3")
+    match sniff(path):
+        case "zip" | "directory":
+            return Weights(_tree(open_archive(path).weights), True, "3")
+        case "json":  # the index of weights in several files
+            return Weights(_tree(read_shards(path)), True, "3")
+        case _:
+            pass
     with open_file(path) as opened:
         root = Group(path, opened)
         stored = root.group("model_weights") if "model_weights" in root else root

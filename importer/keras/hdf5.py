@@ -24,7 +24,6 @@ from .hdf5_limits import (
     check_numbers,
     check_storage,
     shown,
-    starts_hdf5,
 )
 from .probe import probe
 from .sniff import refusal, sniff
@@ -40,18 +39,21 @@ def open_file(path: Path) -> AbstractContextManager[h5py.File]:
     Raises:
         UnreadableFile: there is none, or it is something else, or damaged, or unsafe.
     """
-    return open_stretch(Stretch.of(path), f"not an HDF5 file: {refusal(sniff(path))}")
+    whole = Stretch.of(path)
+    if not whole.is_hdf5():
+        raise UnreadableFile(f"{path}: not an HDF5 file: {refusal(sniff(path))}")
+    return open_stretch(whole)
 
 
 @contextmanager
-def open_stretch(stretch: Stretch, otherwise: str = "not an HDF5 file") -> Generator[h5py.File]:
-    """Opens HDF5 wherever it is; ``otherwise`` is what to say of anything else.
+def open_stretch(stretch: Stretch) -> Generator[h5py.File]:
+    """Opens HDF5 wherever it is.
 
     Raises:
         UnreadableFile: it is something else, or damaged, or unsafe.
     """
-    if not starts_hdf5(stretch.file, stretch.offset, stretch.length):
-        raise UnreadableFile(f"{stretch.name}: {otherwise}")
+    if not stretch.is_hdf5():
+        raise UnreadableFile(f"{stretch.name}: not an HDF5 file")
     probe(stretch)
     try:
         with h5py.File(stretch.source(), "r") as file:

@@ -9,7 +9,6 @@ number formats that are not those of machines.
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import h5py
@@ -17,7 +16,6 @@ from h5py import h5d, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 from ...runtime.errors import UnreadableFile
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LARGEST_ARRAY = 16 << 30  # bytes
 LARGEST_CHUNK = 512 << 20  # bytes
 LARGEST_TEXT = 100 << 20  # bytes
@@ -26,16 +24,6 @@ SMALL = 4096  # bytes; an array not stored at all is its fill value, and may hav
 LZF = 32000
 FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, LZF)
 ATTRIBUTES = (h5t.INTEGER, h5t.FLOAT, h5t.ENUM, h5t.STRING)
-
-
-def starts_hdf5(file: int, offset: int, length: int) -> bool:
-    """Whether bytes of an open file are HDF5: the signature is at 0, 512, 1024, 2048 and so on."""
-    at = 0
-    while at < length:
-        if os.pread(file, len(SIGNATURE), offset + at) == SIGNATURE:
-            return True
-        at = max(512, 2 * at)
-    return False
 
 
 def shown(name: str) -> str:

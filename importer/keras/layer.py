@@ -6,6 +6,7 @@ neutral value, or an error; an array is read, or an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -144,6 +145,7 @@ class Builder:
     """The value that each input which holds a state is to have in the next call."""
     state_outputs: dict[str, str] = field(default_factory=dict[str, str])
     """The output of the graph that carries it."""
+    calls: int = 0
     flips: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     """The value that is another one flipped along an axis."""
     _turned: dict[tuple[str, tuple[int, ...]], str] = field(
@@ -207,6 +209,10 @@ class Origin:
         """1, 2 or 3: its major version."""
         return generation_of(self.version)
 
+    def is_before(self, *numbers: int) -> bool:
+        """Whether the file is of an older version, such as (2, 4), than this."""
+        return [int(n) for n in re.findall(r"\d+", self.version)[: len(numbers)]] < list(numbers)
+
     @property
     def is_tf_keras(self) -> bool:
         """Whether it is the Keras 2 inside TensorFlow, not the one that stood alone up to 2.3."""
@@ -247,12 +253,16 @@ class Layer:
         arrays: Callable[[], Arrays],
         builder: Builder,
         origin: Origin,
+        is_shown: bool = True,
     ) -> None:
-        """``path`` is the layer's name below the models it is in, ``call`` that and the call."""
+        """``path`` is the layer's name below the models it is in, ``call`` that and the call.
+
+        ``is_shown``: its output is one of the values that people may ask for.
+        """
         self.name, self.kind, self.key = facts.name, facts.kind, facts.key
         self.config, self.path, self.call = facts.config, path, call
         self.generation = origin.generation
-        self.builder, self.origin = builder, origin
+        self.builder, self.origin, self.is_shown = builder, origin, is_shown
         self._find_arrays, self._arrays, self._prefix = arrays, list[Arrays](), ""
         self._read: set[str] = set()
         self._options: Mapping[str, Any] = {}
@@ -423,7 +433,7 @@ class Layer:
         """A layer that this one holds, {class_name, config}, with its own share of the arrays."""
         facts = inner_facts(entry)
         path, call = (f"{at}/{name or facts.name}" for at in (self.path, self.call))
-        return Layer(facts, path, call, lambda: arrays, self.builder, self.origin)
+        return Layer(facts, path, call, lambda: arrays, self.builder, self.origin, is_shown=False)
 
     def convert(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer makes of the arguments of a call, by the converter of its class.

@@ -7,6 +7,8 @@ from .axes import as_layer, channels_last, has_channels_first, pairs, per_axis
 from .convolution import padding_of
 from .layer import Layer, Value, keras
 
+# None of these layers hands a mask on, and but for GlobalAveragePooling1D none looks at one.
+
 
 @keras(*(f"{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3)))
 def pooling(layer: Layer, x: Value) -> Value:
@@ -14,6 +16,14 @@ def pooling(layer: Layer, x: Value) -> Value:
     every = size if layer.get("strides", None) is None else per_axis(layer, "strides")
     op = ops.MaxPooling if layer.kind.startswith("Max") else ops.AveragePooling
     pooled = layer.add(op(size, every, padding_of(layer)), channels_last(layer, x))
+    return as_layer(layer, pooled)
+
+
+@keras(*(f"Adaptive{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3)))
+def adaptive_pooling(layer: Layer, x: Value) -> Value:
+    most = layer.kind.startswith("AdaptiveMax")
+    op = ops.AdaptiveMaxPooling if most else ops.AdaptiveAveragePooling
+    pooled = layer.add(op(per_axis(layer, "output_size")), channels_last(layer, x))
     return as_layer(layer, pooled)
 
 
@@ -28,16 +38,15 @@ def global_max_pooling(layer: Layer, x: Value) -> Value:
 def global_average_pooling(layer: Layer, x: Value) -> Value:
     op = ops.GlobalAveragePooling(bool(layer.get("keepdims", False)))
     if x.mask and layer.kind == "GlobalAveragePooling1D":
-        return _masked_mean(layer, x, op.keepdims)
+        return _masked_mean(layer, x, x.mask, op.keepdims)
     y = layer.add(op, channels_last(layer, x))
     return as_layer(layer, y) if op.keepdims else y
 
 
-def _masked_mean(layer: Layer, x: Value, keepdims: bool) -> Value:
+def _masked_mean(layer: Layer, x: Value, mask: Value, keepdims: bool) -> Value:
     """The mean of the steps that are there."""
-    assert x.mask
     axis = 2 if has_channels_first(layer) else 1
-    there = layer.add(ops.Cast("float"), x.mask)
+    there = layer.add(ops.Cast("float"), mask)
     there = layer.add(ops.ExpandDims((3 - axis,)), there)
     total = layer.add(ops.ReduceSum((axis,), keepdims), layer.add(ops.Multiply(), x, there))
     count = layer.add(ops.ReduceSum((axis,), keepdims), there)

@@ -169,7 +169,7 @@ class _Process:
                 [sys.executable, "-I", "-m", __name__, str(its.fileno())],
                 pass_fds=[its.fileno()], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"},
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # it forks
             )  # fmt: skip
         self._line, self.owner = ours, os.getpid()
         atexit.register(self.close)

@@ -8,9 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from ...runtime.errors import UnreadableFile
-from ...runtime.files import regular
-from .hdf5_limits import starts_hdf5
+from .stretch import Stretch
 
 Kind = Literal[
     "hdf5", "zip", "directory", "json", "yaml", "nippy", "numpy", "caffemodel", "prototxt",
@@ -97,17 +95,8 @@ def sniff(path: Path) -> Kind:
     """
     if path.is_dir():
         return _folder(path)
-    try:
-        file = os.open(regular(path), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise UnreadableFile(f"{path}: {error.strerror}") from None
-    try:
-        start = os.pread(file, ENOUGH, 0)
-        if starts_hdf5(file, 0, os.fstat(file).st_size):
-            return "hdf5"
-    finally:
-        os.close(file)
-    return _by_content(start)
+    whole = Stretch.of(path)
+    return "hdf5" if whole.is_hdf5() else _by_content(os.pread(whole.file, ENOUGH, 0))
 
 
 def _folder(path: Path) -> Kind:

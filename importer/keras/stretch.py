@@ -10,6 +10,7 @@ from pathlib import Path
 from ...runtime.errors import UnreadableFile
 from ...runtime.files import regular
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CLOCK_TICK = 10_000_000  # nanoseconds; how coarse the times of files are at most
 
 
@@ -45,6 +46,15 @@ class Stretch:
     def is_settled(self) -> bool:
         """Whether the last change is so old that another one would have another time."""
         return time.time_ns() - os.fstat(self.file).st_ctime_ns > CLOCK_TICK
+
+    def is_hdf5(self) -> bool:
+        """Whether it has the signature at 0, or where HDF5 also looks: 512, 1024, 2048 and on."""
+        at = 0
+        while at < self.length:
+            if os.pread(self.file, len(SIGNATURE), self.offset + at) == SIGNATURE:
+                return True
+            at = max(512, 2 * at)
+        return False
 
     def source(self) -> str | Window:
         """What ``h5py.File`` opens: the library's own way, which is faster, for a file by itself.

@@ -11,6 +11,8 @@ from ...runtime.errors import UnreadableFile, Unsupported
 
 Config = Mapping[str, Any]
 OPERATIONS = "keras.ops"
+NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading raises where a file holds something else than one expects there."""
 MOST_LAYERS = 100_000
 DEEPEST_MODEL = 50
 MODELS = ("Sequential", "Functional", "Model")
@@ -128,7 +130,7 @@ def read_wiring(architecture: Config, *, inside: bool = False) -> Wiring:
             wiring = _functional(config)
         else:
             raise Unsupported(f"a model of class {kind!r}; known are {', '.join(MODELS)}")
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+    except NONSENSE as error:
         raise UnreadableFile(
             f"its architecture cannot be understood: {type(error).__name__} {error}"
         ) from None
@@ -166,7 +168,7 @@ def _sequential(config: Any, inside: bool) -> Wiring:
 
 def _facts(entry: Any, config: Any, number: int = 0) -> LayerFacts:
     kind: Any = entry["class_name"]
-    if not isinstance(config, dict | list):
+    if not isinstance(config, dict) and not (isinstance(config, list) and kind in MODELS):
         raise UnreadableFile(f"a layer of class {kind!r} without options")
     options: Any = config if isinstance(config, dict) else {}
     name: Any = entry.get("name") or options.get("name")
@@ -243,8 +245,9 @@ def _functional(config: Config) -> Wiring:
 
 def _module(entry: Any) -> str:
     """Where a class is from; in HDF5 Keras 3 does not say it, but only layers can be trained."""
-    calls = entry["inbound_nodes"]
-    if calls and isinstance(calls[0], dict) and not {"trainable", "layers"} & entry["config"].keys():
+    calls, options = entry["inbound_nodes"], entry["config"].keys()
+    # Discretization, which has num_bins, is a layer that does not say whether it can be trained.
+    if calls and isinstance(calls[0], dict) and not {"trainable", "layers", "num_bins"} & options:
         return OPERATIONS
     return str(entry.get("module") or "")
 

@@ -17,7 +17,7 @@ ARRAYS = {"a": dense_arrays(4, 4, 1), "b": dense_arrays(4, 2, 2)}
 
 
 def dense(name: str, units: int, *inbound: Any) -> Any:
-    return entry("Dense", name, *inbound, units=units, activation="linear", use_bias=True)
+    return entry("Dense", name, *inbound, trainable=True, units=units, activation="linear", use_bias=True)
 
 
 def tensor(name: str, call: int = 0) -> Any:

@@ -1,0 +1,82 @@
+"""Converters: activations that are layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...runtime import ops
+from .activations import activate
+from .layer import Layer, Value, keras
+from .normalization import number
+
+
+@keras("Activation", masks=True)
+def activation(layer: Layer, x: Value) -> Value:
+    layer["activation"]
+    return activate(layer, x)
+
+
+@keras("ReLU", masks=True)
+def relu(layer: Layer, x: Value) -> Value:
+    given = (layer.get(option, None) for option in ("max_value", "negative_slope", "threshold"))
+    most, slope, threshold = (None if option is None else number(option) for option in given)
+    return layer.through(ops.Relu(most, slope or 0.0, threshold or 0.0), x)
+
+
+@keras("LeakyReLU", masks=True)
+def leaky_relu(layer: Layer, x: Value) -> Value:
+    slope = number(layer.either("alpha", "negative_slope", default=0.3))
+    return layer.through(ops.Relu(negative_slope=slope), x)
+
+
+@keras("ThresholdedReLU", masks=True)
+def thresholded_relu(layer: Layer, x: Value) -> Value:
+    # Keras keeps x > theta, the operation x >= threshold: the next number up makes them one.
+    theta = np.float32(number(layer.get("theta", 1.0)))
+    return layer.through(ops.Relu(threshold=float(np.nextafter(theta, np.float32(math.inf)))), x)
+
+
+@keras("ELU", masks=True)
+def elu(layer: Layer, x: Value) -> Value:
+    return layer.through(ops.Elu(number(layer.get("alpha", 1.0))), x)
+
+
+@keras("PReLU", masks=True)
+def prelu(layer: Layer, x: Value) -> Value:
+    layer.get("shared_axes", None)  # Keras 1 forgets to write it: the array says it, too
+    arrays = layer.take("alpha")
+    sizes = enumerate(arrays["alpha"].shape, 1)
+    shared = tuple(axis for axis, n in sizes if n == 1 and layer.shape(x)[axis] != 1)
+    return layer.add(ops.Prelu(shared), x, **arrays)
+
+
+@keras("Softmax", masks=True)
+def softmax(layer: Layer, x: Value) -> Value:
+    axes: Any = layer.get("axis", -1)
+    over = (axes,) if isinstance(axes, int) else tuple(axes)
+    layer.get("robust_masking", False)
+    mask: Value | None = layer.given("mask")
+    if mask is None and x.mask and not (layer.generation < 3 and layer.origin.is_before(2, 4)):
+        if layer.rank(x.mask) != layer.rank(x):
+            raise layer.refuse("mask", "of steps, which does not fit its input,")
+        mask = x.mask
+    if mask is None:
+        return softmax_over(layer, x, over)
+    there = layer.tensor(mask).dtype == "bool"
+    # Keras 2 lowers a score by what its mask lacks of one, unless it is robust.
+    lowered = layer.generation < 3 and not layer.get("robust_masking", False)
+    limit = ops.GreaterEqual(1.0) if lowered else ops.Greater(0.5)
+    chosen = mask if there else layer.add(limit, mask)
+    y = softmax_over(layer, layer.add(ops.Fill(-1e9, where=False), x, chosen), over)
+    return y if layer.generation < 3 else layer.add(ops.Fill(0.0, where=False), y, chosen)
+
+
+def softmax_over(layer: Layer, x: Value, axes: tuple[int, ...]) -> Value:
+    """Softmax along an axis, or along several of them together."""
+    if len(axes) == 1:
+        return layer.add(ops.Softmax(axes[0]), x)
+    total = layer.add(ops.LogSumExp(axes, keepdims=True), x)
+    return layer.add(ops.Exponential(), layer.add(ops.Subtract(), x, total))

@@ -1,0 +1,106 @@
+"""Activations, by the names Keras has for them, with their options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....runtime import ops
+from ....runtime.op import Operation
+from ..activations import ACTIVATIONS
+from ..layer import Layer, Value
+from .operand import FUNCTIONS, Function, Operand, axes_of, floats, function
+
+
+def _plain(name: str) -> Function:
+    """An activation without options."""
+
+    @function(name)
+    def apply(layer: Layer, x: Operand) -> Value:
+        op = ACTIVATIONS[name](layer)
+        return layer.through(op, floats(layer, x)) if op else floats(layer, x)
+
+    return apply
+
+
+@function("relu")
+def relu(
+    layer: Layer,
+    x: Operand,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> Value:
+    """x, cut off at a threshold and at a largest value, with a slope below."""
+    most = None if max_value is None else float(max_value)
+    return layer.through(ops.Relu(most, float(negative_slope), float(threshold)), floats(layer, x))
+
+
+@function("leaky_relu")
+def leaky_relu(layer: Layer, x: Operand, negative_slope: float = 0.2) -> Value:
+    """x, with a slope below zero."""
+    return layer.through(ops.Relu(negative_slope=float(negative_slope)), floats(layer, x))
+
+
+OF_ONE_NUMBER: Mapping[str, tuple[type[Operation], str, float]] = {
+    "celu": (ops.Celu, "alpha", 1.0),
+    "elu": (ops.Elu, "alpha", 1.0),
+    "hard_shrink": (ops.HardShrink, "threshold", 0.5),
+    "soft_shrink": (ops.SoftShrink, "threshold", 0.5),
+    "squareplus": (ops.Squareplus, "b", 4.0),
+}
+"""The operation of each activation, its option, and what that is unless given."""
+
+
+def _of_one_number(name: str) -> Function:
+    operation, option, default = OF_ONE_NUMBER[name]
+
+    @function(name)
+    def apply(layer: Layer, x: Operand, **given: float) -> Value:
+        value = float(given.pop(option, default))
+        if given:
+            raise layer.refuse(*next(iter(given.items())))
+        return layer.through(operation(value), floats(layer, x))
+
+    return apply
+
+
+@function("gelu")
+def gelu(layer: Layer, x: Operand, approximate: bool = False) -> Value:
+    """x times the share of a normal distribution that lies below x, or about that."""
+    return layer.through(ops.Gelu(bool(approximate)), floats(layer, x))
+
+
+@function("glu")
+def glu(layer: Layer, x: Operand, axis: Any = -1) -> Value:
+    """The first half of an axis times the sigmoid of the second."""
+    x = floats(layer, x)
+    return layer.add(ops.Glu(axes_of(layer, axis, layer.rank(x))[0]), x)
+
+
+@function("sparsemax")
+def sparsemax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
+    """The probabilities nearest to x, many of them zero."""
+    x = floats(layer, x)
+    return layer.add(ops.Sparsemax(axes_of(layer, axis, layer.rank(x))[0]), x)
+
+
+@function("threshold")
+def threshold(layer: Layer, x: Operand, threshold: float, default_value: float) -> Value:
+    """x where it is above a threshold, else one value."""
+    return layer.through(ops.Threshold(float(threshold), float(default_value)), floats(layer, x))
+
+
+@function("crelu")
+def crelu(layer: Layer, x: Operand, axis: Any = -1) -> Value:
+    """What is positive, then what is negative, one after the other."""
+    x = floats(layer, x)
+    parts = layer.add(ops.Relu(), x), layer.add(ops.Relu(), layer.add(ops.Negative(), x))
+    return layer.add(ops.Concatenate(axes_of(layer, axis, layer.rank(x))[0]), *parts)
+
+
+for _name in OF_ONE_NUMBER:
+    _of_one_number(_name)
+for _name in ACTIVATIONS:
+    if _name not in FUNCTIONS:
+        _plain(_name)

@@ -1,0 +1,208 @@
+"""Converters: numbers rescaled and normalized, and numbers that stand for categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime import ops
+from ...runtime.errors import UnreadableFile, Unsupported
+from ..deferred import Array
+from .layer import Layer, Value, keras
+
+EPSILON = 1e-7
+"""What Keras divides by at least."""
+MODES = {"binary": "multi_hot", "tf-idf": "tf_idf"}
+"""Older names of output modes."""
+UNCOUNTED = 2**63 - 1
+"""The number of a token that no count has room for."""
+
+
+@keras("Rescaling")
+def rescaling(layer: Layer, x: Value) -> Value:
+    scale, offset = (_numbers(value) for value in (layer["scale"], layer.get("offset", 0.0)))
+    if scale.ndim == offset.ndim == 0:
+        y = layer.through(ops.Scale(float(scale), float(offset)), x)
+    else:
+        y = layer.add(ops.Multiply(), x, layer.constant(scale))
+        y = layer.add(ops.Add(), y, layer.constant(offset))
+    return y.masked(_kept_mask(layer, x))
+
+
+@keras("Normalization")
+def normalization(layer: Layer, x: Value) -> Value:
+    """Less the mean, by the deviation; both are stored, or given as options."""
+    axes: Any = layer.get("axis", -1)
+    axes = () if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    kept = sorted(axis % layer.rank(x) for axis in axes)
+    sizes = layer.shape(x)
+    shape = tuple(size if axis in kept else 1 for axis, size in enumerate(sizes))
+    mean, deviation = _moments(layer, tuple(int(sizes[axis]) for axis in kept), shape)
+    if not layer.get("invert", False):
+        centred = layer.add(ops.Subtract(), x, mean)
+        return layer.add(ops.Divide(), centred, deviation).masked(_kept_mask(layer, x))
+    if layer.origin.version.startswith("2.10."):  # the first that could; it did this
+        y = layer.add(ops.Multiply(), layer.add(ops.Add(), x, mean), deviation)
+    else:
+        y = layer.add(ops.Add(), mean, layer.add(ops.Multiply(), x, deviation))
+    return y.masked(_kept_mask(layer, x))
+
+
+def _moments(layer: Layer, kept: tuple[int, ...], shape: tuple[Any, ...]) -> tuple[Value, Value]:
+    """Mean and deviation, of the sizes ``kept``, in a shape that fits the input."""
+
+    def deviation_of(variance: Array) -> Array:
+        return np.maximum(np.sqrt(variance), EPSILON)
+
+    mean, variance = layer.get("mean", None), layer.get("variance", None)
+    if mean is not None and variance is not None:
+        whole = np.ones(kept)
+        given = (_numbers(mean) * whole, deviation_of(_numbers(variance) * whole))
+        return tuple(layer.constant(array.reshape(shape)) for array in given)  # pyright: ignore
+    stored = layer.take("mean", "variance", "count")  # how many there were does not matter
+    arrays = (stored["mean"], stored["variance"].map(deviation_of))
+    return tuple(  # pyright: ignore
+        layer.add(ops.Constant(shape), value=array.map(lambda a: a.reshape(shape)))
+        for array in arrays
+    )
+
+
+def _kept_mask(layer: Layer, x: Value) -> Value | None:
+    """Before Keras 3 these layers dropped it."""
+    return x.mask if layer.generation > 2 else None
+
+
+@keras("Discretization")
+def discretization(layer: Layer, x: Value) -> Value:
+    boundaries: Any = layer.either("bin_boundaries", "bins", default=None)
+    count = layer.get("num_bins", None)
+    layer.get("epsilon", None)  # how exactly it learned them
+    if boundaries is None or isinstance(boundaries, int):
+        boundaries = _learned(layer, layer.take("summary")["summary"].read(), boundaries or count)
+    bins = layer.add(ops.Discretize(tuple(float(b) for b in boundaries)), x)
+    return encoded(layer, bins, _mode(layer, "int"), len(boundaries) + 1)
+
+
+def _learned(layer: Layer, summary: Array, count: int) -> Sequence[float]:
+    """The boundaries of so many bins, from sorted values and their weights (Keras 2)."""
+    values, weights = np.asarray(summary, np.float64)
+    if not len(values):
+        raise UnreadableFile(f"{layer.title}: it has learned no boundaries of bins")
+    if len(values) < count:
+        return values[:-1].tolist()
+    total = weights.cumsum()
+    steps = 1 / count + np.arange(0.0, 1.0, 1 / count)
+    found = np.interp(steps, total / total[-1], values)
+    return found.astype(np.float32)[:-1].tolist()
+
+
+@keras("CategoryEncoding")
+def category_encoding(layer: Layer, x: Value) -> Value:
+    depth = int(layer.either("num_tokens", "max_tokens"))
+    return encoded(layer, x, _mode(layer, "multi_hot"), depth, layer.given("count_weights"))
+
+
+@keras("IntegerLookup")
+def integer_lookup(layer: Layer, x: Value) -> Value:
+    mode = _mode(layer, "int")
+    table = Vocabulary(layer, mode == "int")
+    if layer.get("invert", False):
+        return layer.add(ops.Lookup(*table.inverse(), default=table.unknown), x)
+    found = layer.add(table.lookup(), x)
+    if table.buckets > 1:  # those that are not found share some numbers by their remainders
+        number = [layer.add(ops.Literal((n,), ())) for n in (table.buckets, table.first_bucket)]
+        bucket = layer.add(ops.Mod(), layer.add(ops.Cast("int64"), x), number[0])
+        bucket = layer.add(ops.Add(), bucket, number[1])
+        found = layer.add(ops.Where(), layer.add(ops.Equal(-1), found), bucket, found)
+    most, pads = layer.either("max_tokens", "max_values", default=None), "pad_to_max_tokens"
+    size = int(most) if layer.get(pads, False) and mode != "int" else table.size
+    weights = layer.get("idf_weights", None)
+    if mode != "tf_idf":
+        return encoded(layer, found, mode, size)
+    counts = encoded(layer, found, "count", size)
+    return layer.add(ops.Multiply(), counts, _of_documents(layer, table, weights, size))
+
+
+def _of_documents(layer: Layer, table: Vocabulary, given: Any, size: int) -> Value:
+    """The weight of each count: stored, or given for the tokens."""
+    if layer.arrays:
+        return layer.add(ops.Constant((size,)), value=layer.take("idf_weights")["idf_weights"])
+    weights = _numbers(given)
+    front = 0 if table.has_special else table.first_token
+    weights = np.concatenate([np.full(front, weights.mean()), weights])
+    return layer.constant(np.pad(weights, (0, size - len(weights))))
+
+
+def encoded(layer: Layer, ids: Value, mode: str, depth: int, weights: Value | None = None) -> Value:
+    """Numbers below ``depth`` as themselves, as ones among zeros, or counted row by row."""
+    if mode == "int":
+        return ids
+    if mode == "one_hot":
+        alone = layer.rank(ids) > 1 and layer.shape(ids)[-1] == 1
+        return layer.add(ops.OneHot(depth), layer.add(ops.Squeeze((-1,)), ids) if alone else ids)
+    if mode not in ("multi_hot", "count"):
+        raise layer.refuse("output_mode", mode)
+    if (rank := layer.rank(ids)) != 2:  # versions and backends of Keras disagree
+        raise Unsupported(f"{layer.title}: it counts what is in {rank} axes; 2 are supported")
+    return layer.add(
+        ops.TokenCounts(depth, mode == "multi_hot"), ids, *[weights] * (weights is not None)
+    )
+
+
+def _mode(layer: Layer, default: str) -> str:
+    mode = str(layer.get("output_mode", default))
+    return MODES.get(mode, mode)
+
+
+def _numbers(value: Any) -> NDArray[np.float64]:
+    """A number, nested lists of them, or an array, which every version writes in its own way."""
+    while isinstance(value, dict):
+        value = value["value"] if "value" in value else value["config"]
+    return np.asarray(value, np.float64)
+
+
+class Vocabulary:
+    """The tokens of a lookup and the numbers they have: a mask, buckets, then the tokens."""
+
+    def __init__(self, layer: Layer, masks: bool) -> None:
+        """``masks``: the mask has a number, too."""
+        given: Any = layer.get("vocabulary", None)
+        if not isinstance(given, list | dict):
+            raise Unsupported(
+                f"{layer.title}: its vocabulary is not among its options; have Keras make the "
+                "layer with vocabulary=layer.get_vocabulary()"
+            )
+        if (how := layer.get("oov_method", "floormod")) != "floormod":
+            raise layer.refuse("oov_method", how)
+        for option in ("salt", "vocabulary_size", "vocabulary_dtype", "has_input_vocabulary"):
+            layer.get(option, None)  # the first is for hashing, the others follow from the rest
+        given = _numbers(given).astype(np.int64).tolist()
+        mask = layer.either("mask_token", "mask_value", default=None)
+        unknown = layer.either("oov_token", "oov_value", default=-1)
+        self.unknown = -1 if unknown is None else int(unknown)
+        self.mask = None if mask is None else int(mask)
+        self.buckets = int(layer.get("num_oov_indices", 1))
+        self.first_bucket = int(self.mask is not None and masks)
+        special = [self.mask] * self.first_bucket + [self.unknown] * self.buckets
+        self.has_special = given[: len(special)] == special
+        self.tokens: list[int] = given[len(special) :] if self.has_special else given
+        self.first_token = len(special)
+        self.size = self.first_token + len(self.tokens)
+
+    def lookup(self) -> ops.Lookup:
+        """The number of a token: -1 if it has none and there are several buckets, or no bucket."""
+        numbers = dict(zip(self.tokens, range(self.first_token, self.size), strict=True))
+        if self.mask is not None:  # a number that is not counted, where it has none
+            numbers[self.mask] = 0 if self.first_bucket else UNCOUNTED
+        default = self.first_bucket if self.buckets == 1 else -1
+        return ops.Lookup(tuple(numbers), tuple(numbers.values()), default)
+
+    def inverse(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Numbers, and the tokens they stand for."""
+        numbers = dict(zip(range(self.first_token, self.size), self.tokens, strict=True))
+        if self.mask is not None:
+            numbers[0] = self.mask
+        return tuple(numbers), tuple(numbers.values())
