@@ -57,7 +57,7 @@ def prelu(layer: Layer, x: Value) -> Value:
 def softmax(layer: Layer, x: Value) -> Value:
     axes: Any = layer.get("axis", -1)
     over = (axes,) if isinstance(axes, int) else tuple(axes)
-    layer.get("robust_masking", False)
+    robust = bool(layer.get("robust_masking", False))
     mask: Value | None = layer.given("mask")
     if mask is None and x.mask and not (layer.generation < 3 and layer.origin.is_before(2, 4)):
         if layer.rank(x.mask) != layer.rank(x):
@@ -65,13 +65,13 @@ def softmax(layer: Layer, x: Value) -> Value:
         mask = x.mask
     if mask is None:
         return softmax_over(layer, x, over)
-    there = layer.tensor(mask).dtype == "bool"
-    # Keras 2 lowers a score by what its mask lacks of one, unless it is robust.
-    lowered = layer.generation < 3 and not layer.get("robust_masking", False)
-    limit = ops.GreaterEqual(1.0) if lowered else ops.Greater(0.5)
-    chosen = mask if there else layer.add(limit, mask)
-    y = softmax_over(layer, layer.add(ops.Fill(-1e9, where=False), x, chosen), over)
-    return y if layer.generation < 3 else layer.add(ops.Fill(0.0, where=False), y, chosen)
+    is_bool = layer.tensor(mask).dtype == "bool"
+    if not is_bool and layer.generation < 3 and not robust:
+        lowered = layer.add(ops.Scale(1e9, -1e9), mask)
+        return softmax_over(layer, layer.add(ops.Add(), x, lowered), over)
+    kept = mask if is_bool else layer.add(ops.Greater(0.5), mask)
+    y = softmax_over(layer, layer.add(ops.Fill(-1e9, where=False), x, kept), over)
+    return y if layer.generation < 3 else layer.add(ops.Fill(0.0, where=False), y, kept)
 
 
 def softmax_over(layer: Layer, x: Value, axes: tuple[int, ...]) -> Value:

@@ -55,13 +55,18 @@ def activate(layer: Layer, x: Value) -> Value:
         return x
     name = activation_name(given)
     if name in ACTIVATIONS:
-        op = ACTIVATIONS[name](layer)
-        if op is None:
-            return x
-        return layer.through(op, x) if isinstance(op, Elementwise) else layer.add(op, x)
+        return activated(layer, name, x)
     if isinstance(given, dict) and name in CONVERTERS:  # a layer in the place of a function
         return layer.inner(given, Arrays()).convert(x)
     raise layer.refuse("activation", name)
+
+
+def activated(layer: Layer, name: str, x: Value) -> Value:
+    """What the activation of a name makes of a tensor."""
+    op = ACTIVATIONS[name](layer)
+    if op is None:
+        return x
+    return layer.through(op, x) if isinstance(op, Elementwise) else layer.add(op, x)
 
 
 def activation_name(activation: Any) -> Any:

@@ -193,6 +193,10 @@ def of_layers(arrays: Arrays) -> Mapping[str, Arrays]:
     return groups
 
 
+CLASSES = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Classes of Keras 3 whose own name, which its trees have, is not the one they are known by."""
+
+
 def in_tree(arrays: Arrays, layers: Iterable[tuple[str, str]]) -> Shelf:
     """A model of Keras 3, whose layers (name, class) are counted class by class.
 
@@ -203,7 +207,7 @@ def in_tree(arrays: Arrays, layers: Iterable[tuple[str, str]]) -> Shelf:
     groups: dict[str, Arrays] = {}
     names: list[str] = []
     for name, kind in layers:
-        snake = snake_case(kind)
+        snake = snake_case(CLASSES.get(kind, kind))
         number = counts[snake] = counts.get(snake, -1) + 1
         groups[name] = inside.below(f"{snake}_{number}" if number else snake)
         names.append(name)

@@ -53,6 +53,7 @@ def unchanged(layer: Layer, x: Value) -> Value:
 def random_crop(layer: Layer, x: Value) -> Value:
     size = target(layer)
     ignore_training(layer)
+    layer.get("rng_type", None)  # whence its random numbers come
     if not layer.origin.is_before(3, 6):  # since then it leaves even the size as it is
         layer.get("data_format", None)
         return floats(layer, x)

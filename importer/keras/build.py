@@ -25,6 +25,7 @@ from .layer import (
     Value,
     dtype_name,
     keras,
+    with_masks,
 )
 from .wiring import (
     DEEPEST_MODEL,
@@ -177,14 +178,15 @@ def _lookup(values: Mapping[Ref, Any], user: str) -> Callable[[Ref], Any]:
 @keras(*MODELS, structured=True)
 def model(layer: Layer, *args: Any, mask: Any = None, training: Any = None) -> Any:
     """A model inside another."""
-    del mask, training
+    if training:
+        raise layer.refuse("training", training)
     if layer.path.count("/") > DEEPEST_MODEL:
         raise Unsupported(f"{layer.title}: models lie more than {DEEPEST_MODEL} deep in each other")
     layer.read_all()
     wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
     shelf = shelf_inside(layer.hand_over(), wiring)
     inner = Model(wiring, shelf, layer.builder, layer.origin, layer.path, layer.is_shown)
-    result = inner.call(list(layer.flat(args)), layer.call)
+    result = inner.call(with_masks(list(layer.flat(args)), mask), layer.call)
     shelf.check_empty()
     return result
 

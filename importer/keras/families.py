@@ -8,6 +8,7 @@ from . import core as core
 from . import legacy as legacy
 from . import locally_connected as locally_connected
 from . import merge as merge
+from . import multi_head_attention as multi_head_attention
 from . import normalization as normalization
 from . import pooling as pooling
 from . import preprocessing as preprocessing

@@ -216,7 +216,8 @@ class Origin:
     @property
     def is_tf_keras(self) -> bool:
         """Whether it is the Keras 2 inside TensorFlow, not the one that stood alone up to 2.3."""
-        return self.generation == 2 and ("-tf" in self.version or self.version[:3] not in ALONE)
+        alone = ".".join(self.version.split(".")[:2]) in ALONE
+        return self.generation == 2 and ("-tf" in self.version or not alone)
 
     def in_keras_2(self, kind: str, config: Any, stored: Arrays) -> Arrays:
         """The arrays of a layer, those of Keras 1 as Keras 2 would have stored them."""
@@ -449,7 +450,7 @@ class Layer:
             self.finish()
             return result
         self._options, inputs = kwargs, list(self.flat(args))
-        inputs = self._with_masks(inputs)
+        inputs = with_masks(inputs, self.given("mask"))
         result = converter.convert(self, *inputs)
         self.finish()
         if not converter.masks or not inputs or inputs[0].mask is None:
@@ -458,18 +459,6 @@ class Layer:
         if isinstance(result, Value):
             return result if result.mask else result.masked(mask)
         return tuple(value if value.mask else value.masked(mask) for value in result)
-
-    def _with_masks(self, inputs: list[Value]) -> list[Value]:
-        """The inputs with the masks that the call was given, as Keras 3 writes them."""
-        given = self.given("mask")
-        if given is None:
-            return inputs
-        masks: list[Any] = [*given] if isinstance(given, list | tuple) else [given]
-        masks += [None] * (len(inputs) - len(masks))
-        return [
-            x.masked(mask) if isinstance(mask, Value) else x
-            for x, mask in zip(inputs, masks, strict=False)
-        ]
 
     def flat(self, args: Any) -> Iterator[Value]:
         """The tensors among the arguments, in order."""
@@ -530,6 +519,18 @@ class Layer:
         dtype = dtype_name(self.config.get("dtype", "float32"))
         if dtype not in (None, *FLOATS, *WHOLE, "string"):
             raise self.refuse("dtype", dtype)
+
+
+def with_masks(inputs: list[Value], given: Any) -> list[Value]:
+    """The inputs with the masks that a call was given, as Keras 3 writes those it computed, too."""
+    if given is None:
+        return inputs
+    masks: list[Any] = [*given] if isinstance(given, list | tuple) else [given]
+    masks += [None] * (len(inputs) - len(masks))
+    return [
+        x.masked(mask) if isinstance(mask, Value) else x
+        for x, mask in zip(inputs, masks, strict=False)
+    ]
 
 
 def _is_neutral(option: str, value: Any) -> bool:

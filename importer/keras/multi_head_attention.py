@@ -110,7 +110,7 @@ def _with_explicit(layer: Layer, implied: Value | None, given: Value | None) -> 
 @keras("MultiHeadAttention", structured=True)
 def multi_head_attention(layer: Layer, *args: Any, **kwargs: Any) -> Result:
     call = Call.of(layer, *args, **kwargs)
-    for option in ("num_heads", "value_dim", "output_shape", *SHAPES):
+    for option in ("num_heads", "value_dim", "output_shape", "softmax_robust_masking", *SHAPES):
         layer.get(option, None)
     rank, letters = layer.rank(call.query), string.ascii_lowercase
     each = f"{letters[: rank - 1]}{letters[rank : rank + 2]}"
@@ -184,7 +184,7 @@ def _result(layer: Layer, call: Call, y: Value, weights: Value) -> Result:
 
 def _projected(layer: Layer, x: Value, arrays: dict[str, Deferred]) -> Value:
     """Heads of a series; the kernel has an axis for heads, or two for groups of them."""
-    heads = "vrh"[: len(arrays["kernel"].shape) - 2] if len(arrays["kernel"].shape) > 3 else "vh"
+    heads = "vrh" if len(arrays["kernel"].shape) == 4 else "vh"
     op = ops.EinsumDense(f"bqm,m{heads}->bq{heads}", *_shapes(arrays))
     return layer.add(op, x, **arrays)
 

@@ -107,7 +107,9 @@ def category_encoding(layer: Layer, x: Value) -> Value:
 
 @keras("IntegerLookup")
 def integer_lookup(layer: Layer, x: Value) -> Value:
-    mode = _mode(layer, "int")
+    mode, weights = _mode(layer, "int"), layer.get("idf_weights", None)
+    most, pads = layer.either("max_tokens", "max_values", default=None), "pad_to_max_tokens"
+    size = int(most) if layer.get(pads, False) and mode != "int" else 0
     table = Vocabulary(layer, mode == "int")
     if layer.get("invert", False):
         return layer.add(ops.Lookup(*table.inverse(), default=table.unknown), x)
@@ -117,9 +119,7 @@ def integer_lookup(layer: Layer, x: Value) -> Value:
         bucket = layer.add(ops.Mod(), layer.add(ops.Cast("int64"), x), number[0])
         bucket = layer.add(ops.Add(), bucket, number[1])
         found = layer.add(ops.Where(), layer.add(ops.Equal(-1), found), bucket, found)
-    most, pads = layer.either("max_tokens", "max_values", default=None), "pad_to_max_tokens"
-    size = int(most) if layer.get(pads, False) and mode != "int" else table.size
-    weights = layer.get("idf_weights", None)
+    size = size or table.size
     if mode != "tf_idf":
         return encoded(layer, found, mode, size)
     counts = encoded(layer, found, "count", size)
@@ -129,7 +129,8 @@ def integer_lookup(layer: Layer, x: Value) -> Value:
 def _of_documents(layer: Layer, table: Vocabulary, given: Any, size: int) -> Value:
     """The weight of each count: stored, or given for the tokens."""
     if layer.arrays:
-        return layer.add(ops.Constant((size,)), value=layer.take("idf_weights")["idf_weights"])
+        stored = layer.take(value="idf_weights|Variable")  # tf.keras gives it no name
+        return layer.add(ops.Constant((size,)), **stored)
     weights = _numbers(given)
     front = 0 if table.has_special else table.first_token
     weights = np.concatenate([np.full(front, weights.mean()), weights])

@@ -21,6 +21,7 @@ from .l2_normalize import *
 from .layer_normalization import *
 from .locally_connected import *
 from .logic import *
+from .lookup import *
 from .math import *
 from .merge import *
 from .normalization import *

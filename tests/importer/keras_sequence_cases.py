@@ -41,7 +41,9 @@ def of_heads(
 
     def build(nn: Any) -> Callable[[Any], Any]:
         def apply(x: Any) -> Any:
-            query, value = (masked(nn, x), masked(nn, nn.Dense(6)(x), 0.1)) if masks else (x, x)
+            width = 6 if name == "MultiHeadAttention" else 4
+            other = nn.Dense(width)(nn.ZeroPadding1D(1)(x))
+            query, value = (masked(nn, x), masked(nn, other, 0.1)) if masks else (x, x)
             if name == "MultiHeadAttention":
                 options.setdefault("num_heads", 2)
                 options.setdefault("key_dim", 3)

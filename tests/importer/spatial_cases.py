@@ -9,7 +9,7 @@ Build = Callable[[Any], Any]
 Case = tuple[tuple[int, ...], Build]
 Options = Mapping[str, Any]
 
-VECTOR, SERIES, IMAGE, VOLUME = (6,), (7, 4), (8, 7, 4), (5, 6, 4, 4)
+VECTOR, SERIES, IMAGE, VOLUME = (6,), (6, 4), (8, 7, 4), (4, 6, 5, 4)
 SHAPES = {1: SERIES, 2: IMAGE, 3: VOLUME}
 FIRST = "channels_first"
 
@@ -47,7 +47,7 @@ def whole(kind: str, **options: Any) -> Build:
 WINDOWS: Mapping[str, Sequence[Options]] = {
     "Conv{}D": [
         {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "tanh"},
-        {"filters": 6, "kernel_size": 2, "dilation_rate": 2, "groups": 2, "use_bias": False},
+        {"filters": 8, "kernel_size": 2, "dilation_rate": 2, "groups": 2, "use_bias": False},
     ],
     "Conv{}DTranspose": [
         {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "elu"},
@@ -113,10 +113,11 @@ RESIZING: Mapping[str, Case] = {
         IMAGE,
         layer("Resizing", height=4, width=9, pad_to_aspect_ratio=True, fill_value=0.5),
     ),
-    "resize whole numbers": (IMAGE, whole("Resizing", height=5, width=9)),
+    # Twice the size: other weights are rounded, and a half may become less or more.
+    "resize whole numbers": (IMAGE, whole("Resizing", height=16, width=14)),
     "resize whole numbers in a frame": (
         IMAGE,
-        whole("Resizing", height=5, width=9, pad_to_aspect_ratio=True, fill_value=3.0),
+        whole("Resizing", height=20, width=14, pad_to_aspect_ratio=True, fill_value=3.0),
     ),
     "pick whole numbers": (IMAGE, whole("Resizing", height=5, width=9, interpolation="nearest")),
     "centre": (IMAGE, layer("CenterCrop", height=5, width=2)),
@@ -207,7 +208,6 @@ PREPROCESSING: Mapping[str, Case] = {
 CHANGING: Mapping[str, Options] = {
     "AugMix": {},
     "CutMix": {},
-    "Equalization": {},
     "MaxNumBoundingBoxes": {"max_number": 3},
     "MixUp": {},
     "RandAugment": {},
@@ -228,7 +228,6 @@ CHANGING: Mapping[str, Options] = {
     "RandomRotation": {"factor": 0.2},
     "RandomSaturation": {"factor": 0.5},
     "RandomSharpness": {"factor": 0.5},
-    "RandomShear": {"x_factor": 0.2},
     "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
     "RandomZoom": {"height_factor": 0.2},
     "Solarization": {},

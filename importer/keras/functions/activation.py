@@ -7,7 +7,7 @@ from typing import Any
 
 from ....runtime import ops
 from ....runtime.op import Operation
-from ..activations import ACTIVATIONS
+from ..activations import ACTIVATIONS, activated
 from ..layer import Layer, Value
 from .operand import FUNCTIONS, Function, Operand, axes_of, floats, function
 
@@ -17,8 +17,7 @@ def _plain(name: str) -> Function:
 
     @function(name)
     def apply(layer: Layer, x: Operand) -> Value:
-        op = ACTIVATIONS[name](layer)
-        return layer.through(op, floats(layer, x)) if op else floats(layer, x)
+        return activated(layer, name, floats(layer, x))
 
     return apply
 

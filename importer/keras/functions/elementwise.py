@@ -237,20 +237,25 @@ TRUTHS: Mapping[str, type[Operation]] = {
     "logical_and": ops.LogicalAnd,
     "logical_or": ops.LogicalOr,
     "logical_xor": ops.LogicalXor,
-    "logical_not": ops.LogicalNot,
 }
 
 
 def _truth(name: str) -> Function:
     @function(name, known=getattr(np, name))
-    def apply(layer: Layer, *x: Operand) -> Value:
-        return layer.through(TRUTHS[name](), *(tensor(layer, entry, "bool") for entry in x))
+    def apply(layer: Layer, x: Operand, y: Operand) -> Value:
+        return layer.through(TRUTHS[name](), *(tensor(layer, v, "bool") for v in (x, y)))
 
     return apply
 
 
 for _name in TRUTHS:
     _truth(_name)
+
+
+@function("logical_not", known=np.logical_not)
+def logical_not(layer: Layer, x: Operand) -> Value:
+    """Whether it is not true."""
+    return layer.through(ops.LogicalNot(), tensor(layer, x, "bool"))
 
 
 @function("isnan", known=np.isnan)
@@ -267,7 +272,7 @@ def where(layer: Layer, condition: Operand, x: Operand, y: Operand) -> Value:
     return layer.through(ops.Where(), tensor(layer, condition, "bool"), *values)
 
 
-@function("clip", known=np.clip)
+@function("clip", known=lambda x, low=None, high=None: np.clip(x, low, high))
 def clip(layer: Layer, x: Operand, low: Operand = None, high: Operand = None) -> Value:
     """x, but no less than ``low`` and no more than ``high``."""
     limits = [None if n is None else number(n) for n in (low, high)]

@@ -6,6 +6,7 @@ and then, by NumPy. A size that the file leaves open takes part in it under its 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -87,10 +88,13 @@ def function(*names: str, known: Function | None = None) -> Callable[[Applied], 
     """
 
     def register(compute: Applied) -> Applied:
+        signature = inspect.signature(compute)
+
         @wraps(compute)
         def applied(layer: Layer, *args: Any, **kwargs: Any) -> Any:
             if known and not any(map(is_tensor, (*args, *kwargs.values()))):
-                return known(*map(folded, args), **kwargs)
+                operands, options = _arranged(signature.bind(layer, *args, **kwargs))
+                return known(*operands, **options)
             return compute(layer, *args, **kwargs)
 
         for name in names:
@@ -100,6 +104,19 @@ def function(*names: str, known: Function | None = None) -> Callable[[Applied], 
         return applied  # pyright: ignore[reportReturnType]
 
     return register
+
+
+def _arranged(given: inspect.BoundArguments) -> tuple[list[Any], dict[str, Any]]:
+    """What has to be given by its place, as NumPy's functions want it, and the rest by name."""
+    operands, options = list[Any](), dict[str, Any]()
+    for name, parameter in list(given.signature.parameters.items())[1:]:
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            operands += map(folded, given.arguments.get(name, ()))
+        elif name in given.arguments and parameter.default is inspect.Parameter.empty:
+            operands.append(folded(given.arguments[name]))
+        elif name in given.arguments:
+            options[name] = given.arguments[name]
+    return operands, options
 
 
 def is_tensor(x: Any) -> bool:

@@ -90,7 +90,8 @@ def _row_by_row(have: Sequence[Size], target: Sequence[Size]) -> Any:
             return None
         if rows % size or product((have[0], rows // size)) != target[0]:
             return None
-        return ops.Reshape((rows // size, *_numbers(rest)))
+        row = (rows // size, *_numbers(rest))
+        return ops.Reshape(row) if row != have[1:] else None
     if rows != product(rest):
         return None
     if sum(isinstance(n, str) for n in rest) <= 1:

@@ -1,0 +1,183 @@
+"""A model as we rewrote it, run by real Keras 3: wiring, options and arrays are of our reading.
+
+Run as a program, as ``oracle`` is, with what names the model as a JSON object in the place of its
+path. Models inside others are laid open: their layers are called one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ...runtime.check import Array
+from ...runtime.errors import Unsupported
+from .arrays import Arrays, Shelf
+from .build import in_order, shelf_inside, shelf_of
+from .file import ModelSource, read_file
+from .layer import NEUTRAL, Origin
+from .oracle import Witnessed, flat, in_a_cage, read_arrays
+from .rewritten_layers import MERGES, RECURRENT, FindArrays, Maker, assign
+from .wiring import MODELS, Call, Constant, LayerFacts, Ref, Wiring, mapped, read_wiring
+
+
+def main(source: str, inputs: str, answer: str, options: str = "{}") -> int:
+    """What the process does; an error is one line."""
+    return in_a_cage(lambda: testify(json.loads(source), inputs, answer, **json.loads(options)))
+
+
+def testify(
+    source: Mapping[str, Any], inputs: str, answer: str, layers: Sequence[str] | None = None
+) -> None:
+    """Runs the model and writes a reference.
+
+    Raises:
+        Unsupported: what Keras 3 cannot express, by name.
+    """
+    keras: Any = import_module("keras")
+    paths = {key: source[key] and Path(source[key]) for key in ("path", "weights")}
+    file = read_file(ModelSource(**{**source, **paths}))
+    arrays = read_arrays(Path(inputs))
+    wiring = read_wiring(file.architecture)
+    origin = Origin(file.keras_version, file.backend, file.weights.keras_version)
+    model = Rewritten(keras, origin)
+    given = [_input(keras, array) for array in arrays.values()]
+    shelf = shelf_of(file, wiring)
+    results = model.call(wiring, shelf, given)
+    ends = flat_refs(wiring, results)
+    kept = {n: t for n, t in model.tensors.items() if layers is None or n in layers}
+    values = list(arrays.values())
+    Witnessed(keras, values, kept, {}, ends, given, model.stateful).write(Path(answer), arrays)
+
+
+def _input(keras: Any, array: Array) -> Any:
+    return keras.Input(batch_shape=array.shape, dtype=str(array.dtype))
+
+
+def flat_refs(wiring: Wiring, values: Mapping[Ref, Any]) -> list[Any]:
+    """The outputs of a model in the order of the file."""
+    return [values[ref] for ref in wiring.output_refs]
+
+
+class Rewritten:
+    """A model as it is called in real Keras; every layer's output is kept by its name."""
+
+    def __init__(self, keras: Any, origin: Origin) -> None:
+        self.tensors: dict[str, Any] = {}
+        self.stateful: list[Any] = []
+        self._keras, self._origin = keras, origin
+        self._maker = Maker(keras, origin, self._model)
+        self._layers: dict[str, Any] = {}
+
+    def call(
+        self, wiring: Wiring, shelf: Shelf, inputs: Sequence[Any], path: str = "", title: str = ""
+    ) -> dict[Ref, Any]:
+        """The value of every call of every layer of a model, by its output.
+
+        ``path`` and ``title`` name the layer, and the call of it, that the model is.
+        """
+        values: dict[Ref, Any] = {
+            Ref(name): value for name, value in zip(wiring.inputs, inputs, strict=True)
+        }
+        for ref, facts, call in in_order(wiring):
+            arguments = call.map(values.__getitem__)
+            own, name = (f"{a}/{b}" if a else b for a, b in ((path, facts.name), (title, ref.title)))
+            result = self._called(facts, arguments, own, name, shelf)
+            for number, value in enumerate(flat(result)):
+                values[Ref(ref.layer, ref.call, number)] = value
+                self.tensors[f"{name}#{number}" if number else name] = value
+        return values
+
+    def _called(self, facts: LayerFacts, call: Call, path: str, title: str, shelf: Shelf) -> Any:
+        if facts.is_operation:
+            raise Unsupported(f"{path!r} is an operation, {facts.kind}, not a layer")
+        if facts.is_model:
+            wiring = read_wiring({"class_name": facts.kind, "config": facts.config}, inside=True)
+            inner = shelf_inside(shelf.arrays(facts.name), wiring)
+            return flat_refs(wiring, self.call(wiring, inner, _tensors(call), path, title))
+        self._refuse_masks(facts, call)
+        try:
+            return self._result(facts, call, path, shelf)
+        except (TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
+            said = str(error).strip().splitlines()
+            raise Unsupported(f"layer {path!r}: Keras 3 says {' '.join(said[:1])}") from None
+
+    def _result(self, facts: LayerFacts, call: Call, path: str, shelf: Shelf) -> Any:
+        kind, find = facts.kind, self._find(facts, shelf)
+        is_new = path not in self._layers
+        if is_new:
+            self._layers[path] = self._maker.layer(kind, facts.config, find)
+        layer = self._layers[path]
+        args, kwargs = _arguments(self._keras, kind, call)
+        result = layer(*args, **kwargs)
+        if is_new:
+            if layer.weights:
+                assign(self._maker, layer, kind, find())
+            if getattr(layer, "stateful", False):
+                self.stateful.append(layer)
+        return result
+
+    def _find(self, facts: LayerFacts, shelf: Shelf) -> FindArrays:
+        found: list[Arrays] = []
+
+        def arrays() -> Arrays:
+            if not found:
+                stored = shelf.arrays(facts.name)
+                found.append(self._origin.in_keras_2(facts.kind, facts.config, stored))
+            return found[0]
+
+        return arrays
+
+    def _model(self, kind: str, config: Any, arrays: FindArrays) -> Any:
+        """A model that a wrapper holds, as one object of real Keras."""
+        wiring = read_wiring({"class_name": kind, "config": config}, inside=True)
+        facts = {layer.name: layer.config for layer in wiring.layers}
+        inputs = [
+            self._keras.Input(batch_shape=facts[n].get("batch_shape") or facts[n]["batch_input_shape"])
+            for n in wiring.inputs
+        ]
+        inner = Rewritten(self._keras, self._origin)
+        values = inner.call(wiring, shelf_inside(arrays(), wiring), inputs)
+        ends = flat_refs(wiring, values)
+        return self._keras.Model(inputs, ends[0] if len(ends) == 1 else ends)
+
+    def _refuse_masks(self, facts: LayerFacts, call: Call) -> None:
+        """What heeds masks today and did not when the file was written."""
+        old = facts.kind in ("Softmax", "MultiHeadAttention") and self._origin.generation < 3
+        if old and any(getattr(x, "_keras_mask", None) is not None for x in _tensors(call)):
+            raise Unsupported(f"layer {facts.name!r}: Keras 3 masks a {facts.kind} otherwise")
+
+
+def _tensors(call: Call) -> list[Any]:
+    found = flat([list(call.args), dict(call.kwargs)])
+    return [one for one in found if hasattr(one, "_keras_history")]
+
+
+def _arguments(keras: Any, kind: str, call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments as Keras 3 takes them."""
+
+    def constant(value: Any) -> Any:
+        if isinstance(value, Constant):
+            return keras.ops.convert_to_tensor(value.value, value.dtype)
+        return value
+
+    args = [constant(arg) for arg in call.args]
+    kwargs = {
+        option: constant(value)
+        for option, value in call.kwargs.items()
+        if not (isinstance(value, bool | None) and value in NEUTRAL.get(option, ()))
+    }
+    first = args[0] if args else None
+    if isinstance(first, list) and kind in (*RECURRENT, "RNN", "ConvLSTM2D", "Bidirectional"):
+        args[0], *states = first
+        kwargs["initial_state"] = states
+    if kind in MERGES and not isinstance(first, list):
+        args[0] = [first]
+    return args, kwargs
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
