@@ -44,7 +44,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to read a file, and to convert it if ``converts``.
+    """A way to read a file, and mostly to convert it.
 
     Attributes:
         environment: whose packages it runs on, see the module; empty: this interpreter's.
@@ -56,7 +56,6 @@ class Peer:
     backend: str
     packages: Sequence[str]
     script: str = EXPORT
-    converts: bool = True
 
     def command(self, python: str, model: str, file: Path, folder: Path) -> list[str]:
         """Reads ``file``, an application of Keras called ``model``; writes into ``folder``."""
@@ -73,17 +72,18 @@ class Peer:
         }
 
 
-LOAD_ONLY = Peer("Keras 3 on jax, load only", "", "jax", ("keras", "jax"), LOAD, converts=False)
+LOAD_ONLY = Peer("Keras 3 on jax, load only", "", "jax", ("keras", "jax"), LOAD)
+TENSORFLOW = Peer(
+    "Keras 3 on tensorflow, export",
+    "tensorflow",
+    "tensorflow",
+    ("keras", "tensorflow", "tf2onnx"),
+)
 PEERS: Sequence[Peer] = (
     LOAD_ONLY,
     Peer("Keras 3 on jax, export", "jax", "jax", ("keras", "jax", "jax2onnx")),
     Peer("Keras 3 on torch, export", "torch", "torch", ("keras", "torch", "onnxscript")),
-    Peer(
-        "Keras 3 on tensorflow, export",
-        "tensorflow",
-        "tensorflow",
-        ("keras", "tensorflow", "tf2onnx"),
-    ),
+    TENSORFLOW,
     Peer(
         "tf_keras, tf2onnx",
         "tensorflow",

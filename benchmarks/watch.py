@@ -9,12 +9,13 @@ is killed with everything it started.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -31,11 +32,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Run:
-    """What a command took, up to where it ended: seconds, peak in bytes, why it did not finish."""
+    """What a command took, up to where it ended.
+
+    Seconds by the clock, the peak of its memory in bytes, why it did not finish, and seconds of
+    computing: those say what is the command's own where others use the machine.
+    """
 
     seconds: float
     peak: int
     failure: str = ""
+    cpu: float = 0.0
 
 
 def anonymous(process: int) -> int:
@@ -66,14 +72,22 @@ def watched(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
+        before = _computed()
         try:
-            return _watch(process, limits, errors.fileno())
+            run = _watch(process, limits, errors.fileno())
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        return replace(run, cpu=_computed() - before)
+
+
+def _computed() -> float:
+    """Seconds that the processes waited for have computed, and those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits, errors: int) -> Run:

@@ -57,6 +57,10 @@ def _listing(what: Callable[[], str]) -> Callable[[click.Context, click.Paramete
               help="Built-in architecture for a file of weights only.")  # fmt: skip
 @click.option("--keras1-backend", type=click.Choice(["theano", "tensorflow"]),
               help="What wrote a file of Keras 1 that does not tell.")  # fmt: skip
+@click.option("--substitute", type=FILE,
+              help="Mapping (YAML) that says what Lambda and custom layers compute.")  # fmt: skip
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME",
+              help="Converters of an installed package, by their entry point.")  # fmt: skip
 @click.option(
     "--repository", type=FILE, default=Path("models"), show_default=True, help="Where to install."
 )
@@ -79,6 +83,8 @@ def main(
     weights: Path | None,
     architecture: str | None,
     keras1_backend: str | None,
+    substitute: Path | None,
+    plugins: tuple[str, ...],
     repository: Path,
     name: str | None,
     version: int | None,
@@ -98,9 +104,13 @@ def main(
     from ..runtime.repository import ModelConfig, ModelVersion, install, slug, write_config
     from .imported import Proof, read_model
     from .keras.file import ModelSource
+    from .keras.plugins import load_plugin
 
     proof = Proof(reference, inputs, tolerance, required=require_evidence or "engines")
-    imported = read_model(ModelSource(file, weights, architecture, keras1_backend), proof)
+    for plugin in plugins:
+        load_plugin(plugin)
+    source = ModelSource(file, weights, architecture, keras1_backend, substitute)
+    imported = read_model(source, proof)
     name = slug(file.stem) if name is None else name
     named = _labels(labels, imported) if labels else ()
     if no_install:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from ..runtime.network import Network
 from ..runtime.weights import WeightsFile
 from .keras.build import build
 from .keras.file import KerasFile, ModelSource, read_file
+from .keras.plugins import load_plugin
+from .keras.substitute import Substitutes
 from .keras.witnesses import Question, ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
@@ -78,10 +80,14 @@ def load(
     *,
     architecture: str | None = None,
     keras1_backend: str | None = None,
+    substitute: Path | str | None = None,
+    plugins: Iterable[str] = (),
     reference: Path | str | None = None,
     tolerance: float = TOLERANCE,
 ) -> Imported:
     """Reads a Keras file of any generation: see ``ModelSource``.
+
+    ``plugins`` are packages' converters to load first, see ``keras.plugins``.
 
     ``imported.network`` runs it; ``imported.report`` proves it, against ``reference`` as
     ``Proof`` has it.
@@ -89,9 +95,16 @@ def load(
     Raises:
         UnreadableFile: no such file, damaged, or unsafe.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
+        UsageError: a mapping ``substitute`` that makes no sense, a plugin that does not load.
     """
+    for plugin in plugins:
+        load_plugin(plugin)
     source = ModelSource(
-        Path(path), Path(weights) if weights else None, architecture, keras1_backend
+        Path(path),
+        Path(weights) if weights else None,
+        architecture,
+        keras1_backend,
+        Path(substitute) if substitute else None,
     )
     imported = read_model(source, Proof(reference, None, tolerance))
     arrays = {name: np.asarray(array) for name, array in imported.network.parameters.items()}
@@ -100,8 +113,9 @@ def load(
 
 def read_model(source: ModelSource, proof: Proof) -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
+    substitutes = Substitutes.read(source.substitutes) if source.substitutes else Substitutes()
     file = read_file(source)
-    return Imported(source, file, build(file), proof)
+    return Imported(source, file, build(file, substitutes), proof)
 
 
 def write_version(

@@ -67,8 +67,12 @@ def softmax(layer: Layer, x: Value) -> Value:
         return softmax_over(layer, x, over)
     is_bool = layer.tensor(mask).dtype == "bool"
     if not is_bool and layer.generation < 3 and not robust:
-        lowered = layer.add(ops.Scale(1e9, -1e9), mask)
-        return softmax_over(layer, layer.add(ops.Add(), x, lowered), over)
+        # x + 1e9 (mask - 1): what is lowered by so much keeps nothing of x in single precision.
+        kept, lowered = (
+            layer.add(ops.GreaterEqual(1.0), mask),
+            layer.add(ops.Scale(1e9, -1e9), mask),
+        )
+        return softmax_over(layer, layer.add(ops.Where(), kept, x, lowered), over)
     kept = mask if is_bool else layer.add(ops.Greater(0.5), mask)
     y = softmax_over(layer, layer.add(ops.Fill(-1e9, where=False), x, kept), over)
     return y if layer.generation < 3 else layer.add(ops.Fill(0.0, where=False), y, kept)

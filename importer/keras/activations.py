@@ -58,6 +58,10 @@ def activate(layer: Layer, x: Value) -> Value:
         return activated(layer, name, x)
     if isinstance(given, dict) and name in CONVERTERS:  # a layer in the place of a function
         return layer.inner(given, Arrays()).convert(x)
+    if substitute := layer.builder.substitute_function(name):
+        y = substitute.convert(layer.instead(str(name), {}), x)
+        if isinstance(y, Value):
+            return y
     raise layer.refuse("activation", name)
 
 

@@ -60,9 +60,7 @@ def _products(layer: Layer, query: Value, key: Value) -> Value:
 
 def _sums(layer: Layer, query: Value, key: Value) -> Value:
     """The hyperbolic tangents of query + key, added up with weights."""
-    both = [
-        layer.add(ops.ExpandDims((axis,)), value) for axis, value in ((2, query), (1, key))
-    ]
+    both = [layer.add(ops.ExpandDims((axis,)), value) for axis, value in ((2, query), (1, key))]
     z = layer.add(ops.Add(), *both)
     if layer.kind == "AdditiveAttention":
         arrays = layer.take(kernel="scale") if layer.get("use_scale", True) else {}
@@ -73,7 +71,9 @@ def _sums(layer: Layer, query: Value, key: Value) -> Value:
     if layer.get("use_scale", False):
         z = layer.add(ops.EinsumDense("abcd,->abcd", ()), z, **layer.take(kernel="scale"))
     z = layer.add(ops.Tanh(), z)
-    return layer.add(ops.EinsumDense("abcd,->abc", ()), z, **layer.take(kernel="concat_score_weight"))
+    return layer.add(
+        ops.EinsumDense("abcd,->abc", ()), z, **layer.take(kernel="concat_score_weight")
+    )
 
 
 def all_of(layer: Layer, *masks: Value | None) -> Value | None:

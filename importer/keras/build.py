@@ -14,8 +14,8 @@ from ...runtime.tensor import Size, Tensor
 from . import families as families  # registers the converters
 from .arrays import TREES, Arrays, Shelf, in_tree, listed, of_layers
 from .file import KerasFile
+from .functions.operand import array_of
 from .layer import (
-    CONVERTERS,
     FLOATS,
     WHOLE,
     Builder,
@@ -27,6 +27,7 @@ from .layer import (
     keras,
     with_masks,
 )
+from .substitute import NOTHING, Substitutes, is_known, refusal
 from .wiring import (
     DEEPEST_MODEL,
     MODELS,
@@ -45,17 +46,17 @@ MOST_CALLS = 100_000
 OPEN_AXES: Mapping[int, str] = {3: "NT", 4: "NHW", 5: "NDHW"}
 
 
-def build(file: KerasFile) -> Network:
+def build(file: KerasFile, substitutes: Substitutes = NOTHING) -> Network:
     """The network a file describes; its arrays stay in the file until they are used.
 
     Raises:
         UnreadableFile: the file contradicts itself.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
     """
-    builder = Builder()
+    builder = Builder(substitute=substitutes.find, substitute_function=substitutes.activation)
     try:
         wiring = read_wiring(file.architecture)
-        _check_supported(wiring)
+        _check_supported(wiring, substitutes)
         shelf = shelf_of(file, wiring)
         facts = {layer.name: layer for layer in wiring.layers}
         inputs = [
@@ -121,7 +122,8 @@ class Model:
             values[Ref(name)] = value
             self._record(Ref(name), kinds[name], value, outer_call)
         for ref, facts, call in in_order(wiring):
-            given = call.map(_lookup(values, f"layer {ref.title!r}"))
+            found = _lookup(values, f"layer {ref.title!r}")
+            given = call.map(lambda used, found=found: self._builder.seen(found(used)))
             result = self._convert(facts, ref, given, outer_call)
             for number, value in enumerate(_parts(result)):
                 output = Ref(ref.layer, ref.call, number)
@@ -240,11 +242,13 @@ def _parts(result: Any) -> Iterator[Any]:
 
 
 def _with_constants(layer: Layer, call: Call) -> Call:
-    """The call with constant tensors as values of the graph."""
+    """The call with constant tensors as values of the graph; operations take them as arrays."""
+    is_operation = layer.key.startswith("ops.")
 
     def resolved(value: Any) -> Any:
         if isinstance(value, Constant):
-            return layer.constant(value.value, value.dtype)
+            made = array_of if is_operation else layer.constant
+            return made(value.value, value.dtype)
         if isinstance(value, list | tuple):
             return type(value)(resolved(one) for one in value)
         if isinstance(value, dict):
@@ -271,17 +275,13 @@ def _outputs(builder: Builder, wiring: Wiring, results: Any) -> dict[str, str]:
     return outputs
 
 
-def _check_supported(wiring: Wiring) -> None:
-    """All unknown classes at once: a user wants the whole list."""
-    unknown = {
-        layer.key: layer.name for layer in _all_layers(wiring) if layer.key not in CONVERTERS
-    }
-    unknown.pop("InputLayer", None)
+def _check_supported(wiring: Wiring, substitutes: Substitutes) -> None:
+    """All unknown layers at once: a user wants the whole list."""
+    layers = [layer for layer in _all_layers(wiring) if layer.key != "InputLayer"]
+    substitutes.check(layers)
+    unknown = [layer for layer in layers if not (is_known(layer) or substitutes.find(layer))]
     if unknown:
-        named = ", ".join(f"{kind} ({name!r})" for kind, name in unknown.items())
-        raise Unsupported(
-            f"no converter for the Keras layers {named}; --substitute says what they compute"
-        )
+        raise Unsupported(refusal(unknown))
 
 
 def _all_layers(wiring: Wiring, depth: int = 0) -> Iterator[LayerFacts]:

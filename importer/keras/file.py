@@ -83,12 +83,14 @@ class ModelSource:
         weights: the weights for an architecture, or to use instead of those of a full model.
         architecture: the name of a built-in architecture, for a file of weights only.
         keras1_backend: what a file of Keras 1 was written on, where it does not say.
+        substitutes: a mapping that says what layers compute, see ``keras.substitute``.
     """
 
     path: Path
     weights: Path | None = None
     architecture: str | None = None
     keras1_backend: str | None = None
+    substitutes: Path | None = None
 
 
 def read_file(source: ModelSource) -> KerasFile:

@@ -22,7 +22,7 @@ PLAIN: Mapping[str, str] = {
     **{name: name.lower() for name in (
         "Absolute", "Add", "All", "Amax", "Amin", "Any", "Arccos", "Arccosh", "Arcsin", "Arcsinh",
         "Arctan", "Arctanh", "Ceil", "Clip", "Concatenate", "Copy", "Cos", "Cosh", "Diff", "Divide",
-        "Dot", "Einsum", "Equal", "Exp", "Expm1", "Flip", "Floor", "Greater", "Isnan", "Less", "Log",
+        "Dot", "Equal", "Exp", "Expm1", "Flip", "Floor", "Greater", "Isnan", "Less", "Log",
         "Log10", "Log1p", "Log2", "Matmul", "Max", "Maximum", "Mean", "Min", "Minimum", "Mod",
         "Moveaxis", "Multiply", "Ndim", "Negative", "Pad", "Power", "Prod", "Ravel", "Reciprocal",
         "Repeat", "Reshape", "Roll", "Sign", "Sin", "Sinh", "Size", "Split", "Sqrt", "Square",
@@ -100,6 +100,8 @@ PLAIN: Mapping[str, str] = {
 OPTIONS: Mapping[str, str] = {
     "newshape": "shape",
     "num_classes": "depth",
+    "x1": "x",
+    "x2": "y",
     "x_max": "high",
     "x_min": "low",
 }
@@ -169,6 +171,24 @@ def cumsum(layer: Layer, x: Any) -> Any:
     return unmasked(FUNCTIONS["cast"](layer, y, dtype) if dtype else y)
 
 
+@keras("ops.Einsum", structured=True)
+def einsum(layer: Layer, *operands: Any) -> Any:
+    """Einstein's summation."""
+    return unmasked(FUNCTIONS["einsum"](layer, layer["subscripts"], *operands))
+
+
+@keras("ops.Tril", "ops.Triu", structured=True)
+def triangle(layer: Layer, x: Any) -> Value:
+    """The lower, or upper, triangle of the last two axes; zeros elsewhere."""
+    x, cut = floats(layer, x), np.tril if layer.kind == "Tril" else np.triu
+    sizes = layer.shape(x)[-2:]
+    if not all(isinstance(n, int) for n in sizes):
+        raise layer.refuse("a triangle of the shape", sizes)
+    inside = cut(np.ones([int(n) for n in sizes], np.float32), layer.get("k", 0))
+    there = layer.add(ops.Greater(0.5), layer.constant(inside))
+    return layer.add(ops.Fill(0.0, where=False), x, there)
+
+
 @keras("ops.Average", structured=True)
 def average(layer: Layer, x: Any, weights: Any = None) -> Any:
     """The mean, of elements that count differently if there are weights."""
@@ -208,7 +228,7 @@ def logaddexp(layer: Layer, x1: Any, x2: Any) -> Value:
 
 @keras("ops.Identity", structured=True)
 def identity(layer: Layer, x: Any) -> Any:
-    """x itself."""
+    """X itself."""
     return unmasked(x)
 
 

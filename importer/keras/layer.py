@@ -58,7 +58,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 
 THEANO = "theano"
 ALONE = ("2.0", "2.1", "2.2", "2.3")
-FLOATS = ("float32", "float64", "float16", "bfloat16")
+FLOATS = ("float", "float32", "float64", "float16", "bfloat16")
 WHOLE = {"bool": "bool", "int64": "int64"} | dict.fromkeys(
     ("int8", "int16", "int32", "uint8", "uint16"), "int32"
 )
@@ -130,10 +130,18 @@ def keras(
     return register
 
 
+def _nothing(_: Any) -> None:
+    return None
+
+
 @dataclass
 class Builder:
     """The graph as it grows."""
 
+    substitute: Callable[[Layer], Converter | None] = _nothing
+    """What the user says that a layer computes."""
+    substitute_function: Callable[[Any], Converter | None] = _nothing
+    """What the user says that a function of this name computes."""
     inputs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     nodes: list[Node] = field(default_factory=list[Node])
     types: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
@@ -146,11 +154,18 @@ class Builder:
     state_outputs: dict[str, str] = field(default_factory=dict[str, str])
     """The output of the graph that carries it."""
     calls: int = 0
+    unmasked: set[str] = field(default_factory=set[str])
+    """Values whose Keras mask a layer has removed, so that those after it see none."""
     flips: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     """The value that is another one flipped along an axis."""
     _turned: dict[tuple[str, tuple[int, ...]], str] = field(
         default_factory=dict[tuple[str, tuple[int, ...]], str]
     )
+
+    def seen(self, value: Any) -> Any:
+        """A tensor as the next layer sees it: without its mask, if that was removed."""
+        removed = isinstance(value, Value) and value.name in self.unmasked
+        return value.masked(None) if removed else value
 
     def add_input(self, name: str, tensor: Tensor) -> Value:
         """Adds an input of the graph."""
@@ -436,15 +451,29 @@ class Layer:
         path, call = (f"{at}/{name or facts.name}" for at in (self.path, self.call))
         return Layer(facts, path, call, lambda: arrays, self.builder, self.origin, is_shown=False)
 
+    def instead(self, kind: str, config: Mapping[str, Any]) -> Layer:
+        """This layer, with the same arrays, as one of another class and with other options."""
+        other = copy(self)
+        other.kind = other.key = kind
+        other.config, other._read, other._options = config, set[str](), {}
+        return other
+
     def convert(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer makes of the arguments of a call, by the converter of its class.
 
         Raises:
             Unsupported: no converter, or an option or array that nothing read.
         """
-        converter = CONVERTERS.get(self.key)
+        converter = self.builder.substitute(self) or CONVERTERS.get(self.key)
         if converter is None:
-            raise Unsupported(f"{self.title}: there is no converter for this class")
+            raise Unsupported(
+                f"{self.title}: there is no converter for this class; "
+                "--substitute says what it computes"
+            )
+        return self.convert_by(converter, *args, **kwargs)
+
+    def convert_by(self, converter: Converter, *args: Any, **kwargs: Any) -> Any:
+        """As ``convert``, by a converter that is given."""
         if converter.structured:
             result = converter.convert(self, *args, **kwargs)
             self.finish()

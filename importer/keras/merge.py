@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -22,12 +22,63 @@ ARITHMETIC = {
 @keras(*ARITHMETIC)
 def arithmetic(layer: Layer, *x: Value) -> Value:
     rank = max(map(layer.rank, x))
-    missing = [rank - layer.rank(value) for value in x]
-    aligned = [
-        layer.add(ops.ExpandDims(tuple(range(1, n + 1))), value) if n else value
-        for value, n in zip(x, missing, strict=True)
+    aligned = [_aligned(layer, value, rank) for value in x]
+    if layer.generation > 2 and layer.kind in MINDFUL and any(value.mask for value in aligned):
+        y = MINDFUL[layer.kind](layer, aligned)
+    else:
+        y = layer.through(ARITHMETIC[layer.kind](), *aligned)
+    return y.masked(_together(layer, x))
+
+
+def _aligned(layer: Layer, x: Value, rank: int) -> Value:
+    """The tensor with as many axes as the others have; Keras loses the mask of one that gets more."""
+    missing = rank - layer.rank(x)
+    return layer.add(ops.ExpandDims(tuple(range(1, missing + 1))), x) if missing else x
+
+
+def _product(layer: Layer, x: Sequence[Value]) -> Value:
+    """Keras 3 takes ones for what is masked, and zero where all is."""
+    masks = [_over_features(layer, value) for value in x]
+    factors = [
+        layer.add(ops.Fill(1.0, where=False), value, mask) if mask else value
+        for value, mask in zip(x, masks, strict=True)
     ]
-    return layer.through(ARITHMETIC[layer.kind](), *aligned).masked(_together(layer, x))
+    y, there = layer.add(ops.Multiply(), *factors), [mask for mask in masks if mask]
+    if len(there) < len(x):
+        return y
+    return layer.add(ops.Fill(0.0, where=False), y, reduce(_either(layer), there))
+
+
+def _extreme(layer: Layer, x: Sequence[Value]) -> Value:
+    """Keras 3 takes the one for the other where one of two tensors is masked."""
+    y, *others = x
+    before = _over_features(layer, y)
+    for value in others:
+        mask = _over_features(layer, value)
+        if mask:
+            value = layer.add(ops.Where(), mask, value, y)
+        if before:
+            y = layer.add(ops.Where(), before, y, value)
+        before = _either(layer)(before, mask) if mask and before else None
+        y = layer.add(ARITHMETIC[layer.kind](), y, value)
+    return y
+
+
+MINDFUL = {"Maximum": _extreme, "Minimum": _extreme, "Multiply": _product}
+"""Layers of Keras 3 whose numbers depend on masks."""
+
+
+def _over_features(layer: Layer, x: Value) -> Value | None:
+    """The mask of a series for each of its numbers."""
+    if x.mask is None:
+        return None
+    if layer.rank(x) != layer.rank(x.mask) + 1:
+        raise layer.refuse("a mask", f"of {layer.rank(x.mask)} axes")
+    return layer.add(ops.ExpandDims((layer.rank(x) - 1,)), x.mask)
+
+
+def _either(layer: Layer) -> Callable[[Value, Value], Value]:
+    return lambda a, b: layer.add(ops.LogicalOr(), a, b)
 
 
 @keras("Concatenate")
@@ -36,7 +87,7 @@ def concatenate(layer: Layer, x: Value, *more: Value) -> Value:
     if not more:
         return x
     values = (x, *more)
-    mask = _together(layer, values) if axis == layer.rank(x) - 1 else _one_after_another(layer, values)
+    mask = _one_after_another(layer, values) if axis == 1 else _together(layer, values)
     if x.axes and all(value.axes == x.axes for value in more):
         axis = x.axes[axis]
     else:
@@ -52,8 +103,10 @@ def dot(layer: Layer, x: Value, y: Value) -> Value:
     ranks = (layer.rank(x), layer.rank(y))
     left, right = (axis % rank for axis, rank in zip(both, ranks, strict=True))
     if layer.get("normalize", False):
+        smallest = 1e-7 if layer.generation > 2 else 1e-6
         x, y = (
-            layer.add(ops.L2Normalize((axis,)), value) for axis, value in ((left, x), (right, y))
+            layer.add(ops.UnitNormalization((axis,), smallest), value)
+            for axis, value in ((left, x), (right, y))
         )
     first = ["n", *"abcdef"[: ranks[0] - 1]]
     second = ["n", *"ghijkl"[: ranks[1] - 1]]
@@ -75,8 +128,9 @@ def _together(layer: Layer, x: Sequence[Value]) -> Value | None:
     masks = [value.mask for value in x if value.mask]
     if not masks or (layer.generation > 2 and len(masks) < len(x)):
         return None
-    op = ops.LogicalOr() if layer.generation > 2 else ops.LogicalAnd()
-    return reduce(lambda a, b: layer.add(op, a, b), masks)
+    if layer.generation > 2:
+        return reduce(_either(layer), masks)
+    return reduce(lambda a, b: layer.add(ops.LogicalAnd(), a, b), masks)
 
 
 def _one_after_another(layer: Layer, x: Sequence[Value]) -> Value | None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .file import KerasFile
-from .wiring import MODELS
+from .wiring import MODELS, read_wiring
 
 KERAS_3, TF_KERAS = "keras", "tf_keras"
 BOTH = (KERAS_3, TF_KERAS)
@@ -133,15 +133,26 @@ def _zeros_for_masked(facts: Facts) -> bool:
     return facts.is_external and facts.has_masks and sequences
 
 
+def _given_states(facts: Facts) -> bool:
+    """Whether a layer that keeps its states is also given some."""
+    if not any(config.get("stateful") for _, config in facts.layers):
+        return False
+    wiring = read_wiring(facts.file.architecture)
+    return any(
+        "initial_state" in call.kwargs or (call.args and isinstance(call.args[0], list))
+        for layer in wiring.layers
+        if isinstance(layer.config, dict) and layer.config.get("stateful")
+        for call in layer.calls
+    )
+
+
 MISREADINGS = (
     Misreading(
         BOTH,
         "it does not read what Keras 1 calls its options",
         lambda facts: facts.file.generation == 1,
     ),
-    Misreading(
-        (TF_KERAS,), "it is older than the file", lambda facts: facts.file.generation > 2
-    ),
+    Misreading((TF_KERAS,), "it is older than the file", lambda facts: facts.file.generation > 2),
     Misreading(
         BOTH,
         "it does not turn round the convolution kernels of a file written on Theano, nor pads as "
@@ -154,7 +165,9 @@ MISREADINGS = (
     Misreading(
         BOTH,
         "it takes a GRU that says nothing of reset_after for one that resets after the product",
-        lambda facts: facts.is_old and any("reset_after" not in c for c in facts.of("GRU", "GRUCell")),
+        lambda facts: (
+            facts.is_old and any("reset_after" not in c for c in facts.of("GRU", "GRUCell"))
+        ),
     ),
     Misreading(
         (KERAS_3,),
@@ -169,19 +182,30 @@ MISREADINGS = (
     Misreading(
         BOTH,
         "its Softmax and MultiHeadAttention heed masks that those of the file's version did not",
-        lambda facts: facts.is_old
-        and facts.has_masks
-        and (
-            (facts.is_before(2, 4) and facts.has("Softmax"))
-            or (facts.is_before(2, 10) and facts.has("MultiHeadAttention"))
+        lambda facts: (
+            facts.is_old
+            and facts.has_masks
+            and (
+                (facts.is_before(2, 4) and facts.has("Softmax"))
+                or (facts.is_before(2, 10) and facts.has("MultiHeadAttention"))
+            )
         ),
+    ),
+    Misreading(
+        (KERAS_3,),
+        "its stateful layers begin every call with given states, those of Keras 2 the first alone",
+        lambda facts: facts.is_old and _given_states(facts),
     ),
     Misreading(
         BOTH,
         "it interpolates between the centres of pixels, the file's version between their corners",
-        lambda facts: facts.is_old
-        and (facts.is_external or facts.is_before(2, 3))
-        and any(c.get("interpolation", "nearest") != "nearest" for c in facts.of("UpSampling2D")),
+        lambda facts: (
+            facts.is_old
+            and (facts.is_external or facts.is_before(2, 3))
+            and any(
+                c.get("interpolation", "nearest") != "nearest" for c in facts.of("UpSampling2D")
+            )
+        ),
     ),
     Misreading(
         BOTH,

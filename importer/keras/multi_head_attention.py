@@ -127,7 +127,9 @@ def multi_head_attention(layer: Layer, *args: Any, **kwargs: Any) -> Result:
     arrays = _arrays(layer, "attention_output")
     more = letters[rank + 1 : rank + len(arrays["kernel"].shape) - 1]
     out = f"{letters[: rank + 1]},{letters[rank - 1 : rank + 1]}{more}->{letters[: rank - 1]}{more}"
-    return _result(layer, call, layer.add(ops.EinsumDense(out, *_shapes(arrays)), y, **arrays), weights)
+    return _result(
+        layer, call, layer.add(ops.EinsumDense(out, *_shapes(arrays)), y, **arrays), weights
+    )
 
 
 @keras("GroupQueryAttention", "GroupedQueryAttention", structured=True)
@@ -179,6 +181,9 @@ def _gated(layer: Layer, y: Value, gate: list[Value]) -> Value:
 
 def _result(layer: Layer, call: Call, y: Value, weights: Value) -> Result:
     y = y.masked(call.query.mask if _heeds_masks(layer) else None)
+    if layer.kind == "MultiHeadAttention" and layer.generation > 2:
+        # It takes the masks off its tensors, which are those that later layers are called on.
+        layer.builder.unmasked |= {x.name for x in (call.query, call.value, call.key)}
     return (y, weights) if call.returns_scores else y
 
 

@@ -44,7 +44,7 @@ def read_node(given: Any) -> Node:
 
 
 def _value(attribute: Mapping[str, Any]) -> Any:
-    """{"i": "3"}, {"s": base64}, {"list": {"i": [...]}}, …"""
+    """What {"i": "3"}, {"s": base64} or {"list": {"i": [...]}} holds."""
     for kind, value in attribute.items():
         match kind:
             case "list":

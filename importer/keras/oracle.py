@@ -2,7 +2,7 @@
 
 Run as a program, in a process of its own: ``python -I -m cortex.importer.keras.oracle MODEL
 INPUTS.npz REFERENCE.h5 [OPTIONS]``. Keras reads the untouched file itself, so what it says is
-evidence from outside. OPTIONS is a JSON object of the arguments of ``testify``.
+evidence from outside. OPTIONS is a JSON object of the arguments of ``bear_witness``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,6 +24,7 @@ import numpy as np
 from ...runtime.check import Array
 
 SECONDS = 1800
+LONGEST_WORD = 200  # characters of what Keras says of a file
 LARGEST_FILE = 64 << 30  # bytes that the process may write to one file
 SMALLEST_SPACE = 64 << 30  # bytes; libraries reserve many more addresses than they use
 
@@ -32,7 +34,7 @@ Named = dict[str, Any]
 
 def main(model: str, inputs: str, answer: str, options: str = "{}") -> int:
     """What the process does; an error is one line."""
-    return in_a_cage(lambda: testify(model, inputs, answer, **json.loads(options)))
+    return in_a_cage(lambda: bear_witness(model, inputs, answer, **json.loads(options)))
 
 
 def in_a_cage(work: Callable[[], None]) -> int:
@@ -42,7 +44,8 @@ def in_a_cage(work: Callable[[], None]) -> int:
         work()
     except Exception as error:  # Keras raises whatever it likes about a file it cannot read
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        print(f"{type(error).__name__}: {said[0] if said else ''}", file=sys.stderr)
+        told = textwrap.shorten(said[0] if said else "", LONGEST_WORD)
+        print(f"{type(error).__name__}: {told}", file=sys.stderr)
         return 1
     return 0
 
@@ -61,7 +64,7 @@ def _set_limits() -> None:
         resource.setrlimit(limit, (number, number))
 
 
-def testify(
+def bear_witness(
     model: str,
     inputs: str,
     answer: str,
@@ -189,11 +192,9 @@ def _stateful(model: Any) -> list[Any]:
     """The layers that keep a state from call to call."""
     found: list[Any] = []
     for layer in model.layers:
-        if getattr(layer, "layers", None) and not getattr(layer, "stateful", False) is True:
+        if hasattr(layer, "layers"):
             found += _stateful(layer)
-        elif getattr(layer, "stateful", False) is True and hasattr(layer, "reset_states"):
-            found.append(layer)
-        elif getattr(layer, "stateful", False) is True and hasattr(layer, "reset_state"):
+        elif getattr(layer, "stateful", False):
             found.append(layer)
     return found
 
@@ -223,7 +224,7 @@ class Witnessed:
         if self.stateful:
             groups["outputs_second_call"] = _numbered(self._run(self.outputs))
             for layer in self.stateful:
-                getattr(layer, "reset_state", getattr(layer, "reset_states", None))()
+                (layer.reset_state if hasattr(layer, "reset_state") else layer.reset_states)()
         layers |= zip(self.inner, self._run([*self.inner.values()]), strict=True)
         groups["layer_outputs"] = layers.items()
         _write(path, engine(self.keras), groups)

@@ -1,9 +1,9 @@
 """Kernels and tables that Keras 3 stores in 8 or 4 bits, or beside a low-rank change, as floats.
 
 Keras rounds what goes into an int8 layer to 8 bits, too, row by row, and multiplies whole numbers;
-here the kernel alone is what it stored, and the product is that of floats. So such a layer agrees
-with Keras to about a hundredth, not to rounding: ``COARSE``. What int4 rounds by default is the
-kernel alone, and a table is only looked up: these are exact.
+here the kernel alone is what it stored, and the product is that of floats. So a network of a few
+such layers agrees with Keras to about a hundredth, not to rounding. What int4 rounds by default is
+the kernel alone, and a table is only looked up: these are exact.
 
 Sources: ``quantizers/quantizers.py`` and the layers ``Dense``, ``EinsumDense``, ``Embedding`` and
 ``ReversibleEmbedding`` of Keras 3.15.
@@ -19,10 +19,7 @@ import numpy as np
 
 from ...runtime.equation import Equation
 from ..deferred import Array, Deferred
-from .layer import Layer, Value
-
-COARSE = 1e-2
-"""How far a layer may be from Keras where Keras rounds what we do not."""
+from .layer import Layer
 
 
 def quantization(layer: Layer) -> str:
@@ -61,9 +58,12 @@ def dense_arrays(layer: Layer, bias: bool) -> dict[str, Deferred]:
 
 
 def einsum_arrays(
-    layer: Layer, equation: Equation, x: Value, output: Sequence[Any], bias: bool
+    layer: Layer, equation: Equation, given: Sequence[Any], output: Sequence[Any], bias: bool
 ) -> dict[str, Deferred]:
-    """Kernel and bias of a layer that computes ``equation``; ``output`` as its option has it."""
+    """Kernel and bias of a layer that computes ``equation``.
+
+    ``given`` is the shape of its input, ``output`` that of its result as its option has it.
+    """
     mode = quantization(layer)
     arrays = layer.take("kernel", *["bias"] * bias)
     letters = equation.operands[1]
@@ -75,7 +75,7 @@ def einsum_arrays(
         )
     elif mode:
         sizes = dict(zip(equation.result[-len(output) :], output, strict=True))
-        sizes |= zip(equation.operands[0], layer.shape(x), strict=True)
+        sizes |= zip(equation.operands[0], given, strict=True)
         shape = tuple(int(sizes[letter]) for letter in letters)
         rows = arrays["kernel"].shape[0]
         flat = (rows, int(np.prod(shape)) // rows)

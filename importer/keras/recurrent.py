@@ -1,8 +1,9 @@
-"""Converters: recurrent layers, their cells, and what wraps them."""
+"""Converters: recurrent layers, and their cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,6 @@ from ...runtime.op import Operation
 from ..deferred import Array, Deferred
 from .activations import activation_name
 from .arrays import Arrays, snake_case
-from .axes import has_channels_first, per_axis
-from .convolution import oriented
 from .layer import Layer, Value, keras
 
 INERT = (
@@ -22,6 +21,9 @@ INERT = (
     "cell_size", "state_size", "max_batch_size",
 )  # fmt: skip
 """Options of layers and cells that matter in training alone, or repeat others."""
+
+GATES = {"GRU": 3, "LSTM": 4}
+STATES = {"GRU": 1, "LSTM": 2, "SimpleRNN": 1}
 
 
 @dataclass(frozen=True)
@@ -33,40 +35,53 @@ class Cell:
     states: tuple[tuple[Any, ...], ...]
 
 
-@keras("SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU")
+@keras(
+    "SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU", "UnifiedLSTM", "UnifiedGRU", "LSTMV2", "GRUV2"
+)
 def recurrent(layer: Layer, x: Value, *states: Value) -> Any:
-    return _run(layer, [_cell(layer, layer, _backwards(layer))], x, states)
+    return run(layer, [_cell(layer, layer, backwards(layer))], x, states)
 
 
 @keras("RNN")
 def rnn(layer: Layer, x: Value, *states: Value) -> Any:
-    entry = layer["cell"]
-    inner = layer.inner(entry, layer.arrays.part("cell") or layer.arrays)
+    inner = layer.inner(layer["cell"], layer.arrays.part("cell") or layer.arrays)
     if inner.kind != "StackedRNNCells":
-        return _run(layer, [_cell(layer, inner, _backwards(layer))], x, states)
-    if inner.get("reverse_state_order", False) and (states or layer.get("return_state", False)):
-        raise inner.refuse("reverse_state_order", True)
-    cells: list[Cell] = []
+        cell = _cell(layer, inner, backwards(layer))
+        inner.finish()
+        return run(layer, [cell], x, states)
     entries: list[Any] = inner["cells"]
-    for number, cell in enumerate(entries):
-        share = _share_of_cell(inner, number, len(entries), str(cell["class_name"]))
-        one = layer.inner(cell, share, f"cell_{number}")
-        cells.append(_cell(layer, one, _backwards(layer)))
+    cells: list[Cell] = []
+    for number, (entry, share) in enumerate(zip(entries, _shares(inner, entries), strict=True)):
+        one = layer.inner(entry, share, f"cell_{number}")
+        cells.append(_cell(layer, one, backwards(layer)))
         one.finish()
+    old = layer.generation < 3 and not layer.origin.is_tf_keras and layer.origin.is_before(2, 3)
+    last_first = bool(inner.get("reverse_state_order", old))
     inner.finish()
-    return _run(layer, cells, x, states)
+    return run(layer, cells, x, states, last_first=last_first)
 
 
-def _share_of_cell(inner: Layer, number: int, count: int, kind: str) -> Arrays:
-    """The arrays of one of several cells, which are stored one after the other."""
-    name = snake_case(kind)
-    if found := inner.arrays.part(f"{name}_{number}" if number else name):
-        return found
-    each = len(inner.arrays) // count
-    return Arrays(inner.arrays.stored[number * each : (number + 1) * each], inner.arrays.taken)
+def _shares(inner: Layer, entries: Sequence[Any]) -> Iterator[Arrays]:
+    """The arrays of each of several cells.
+
+    They lie under a name of the cell's class with a number, under the cell's own, or one after the
+    other.
+    """
+    arrays, counts, start = inner.arrays, Counter[str](), 0
+    for entry in entries:
+        name, config = snake_case(str(entry["class_name"])), entry["config"]
+        number = counts[name]
+        counts[name] += 1
+        size = 2 + bool(config.get("use_bias", True))
+        following = Arrays(arrays.stored[start : start + size], arrays.taken)
+        start += size
+        numbered = arrays.part(f"{name}_{number}" if number else name)
+        named = arrays.part(str(config.get("name")))
+        yield next((found for found in (numbered, named) if len(found) == size), following)
 
 
-def _backwards(layer: Layer) -> bool:
+def backwards(layer: Layer) -> bool:
+    """Whether the last step is the first."""
     return bool(layer.get("go_backwards", False))
 
 
@@ -74,34 +89,34 @@ def _cell(layer: Layer, cell: Layer, reverse: bool) -> Cell:
     """The operation of a layer or of a cell inside one."""
     for option in INERT:
         cell.get(option, None)
-    kind = cell.kind.removesuffix("Cell").removeprefix("CuDNN")
-    if kind not in ("SimpleRNN", "LSTM", "GRU"):
+    kind = cell.kind.removesuffix("Cell").removesuffix("V2")
+    kind = kind.removeprefix("CuDNN").removeprefix("Unified")
+    if kind not in STATES:
         raise cell.refuse("cell", cell.kind)
     cudnn = cell.kind.startswith("CuDNN")
     units, bias = int(cell["units"]), bool(cell.get("use_bias", True))
-    options: dict[str, Any] = {"activation": _function(cell, "activation", "tanh")}
-    if kind != "SimpleRNN":
+    options: dict[str, Any] = {"activation": function(cell, "activation", "tanh")}
+    if kind in GATES:
         gates = "sigmoid" if cudnn or cell.generation > 2 else "hard_sigmoid"
-        options["recurrent_activation"] = _function(cell, "recurrent_activation", gates)
+        options["recurrent_activation"] = function(cell, "recurrent_activation", gates)
     arrays = cell.take("kernel", "recurrent_kernel", *["bias"] * bias)
+    options |= {"use_bias": bias, "reverse": reverse}
+    states = (("N", units),) * STATES[kind]
     if kind == "SimpleRNN":
-        return Cell(ops.SimpleRNN(units, **options, use_bias=bias, reverse=reverse), arrays,
-                    (("N", units),))  # fmt: skip
-    count = {"LSTM": 4, "GRU": 3}[kind]
-    if cudnn or (bias and arrays["bias"].shape == (2 * count * units,)):
-        arrays = _from_cudnn(arrays, count)
+        return Cell(ops.SimpleRNN(units, **options), arrays, states)
+    if cudnn or (bias and arrays["bias"].shape == (2 * GATES[kind] * units,)):
+        arrays = _from_cudnn(arrays, GATES[kind])
     if kind == "LSTM":
-        op = ops.LSTM(units, **options, use_bias=bias, reverse=reverse)
-        return Cell(op, arrays, (("N", units), ("N", units)))
+        return Cell(ops.LSTM(units, **options), arrays, states)
     # The shape of the bias is surer than the option, which old files lack.
-    after = bool(cell.get("reset_after", cudnn))
+    after = bool(cell.get("reset_after", cudnn or cell.generation > 2))
     if bias:
         after = len(arrays["bias"].shape) == 2
-    op = ops.GRU(units, **options, reset_after=after, use_bias=bias, reverse=reverse)
-    return Cell(op, arrays, (("N", units),))
+    return Cell(ops.GRU(units, **options, reset_after=after), arrays, states)
 
 
-def _function(cell: Layer, option: str, default: str) -> str:
+def function(cell: Layer, option: str, default: str) -> str:
+    """The name that operations over sequences have for an activation."""
     name: Any = activation_name(cell.get(option, default)) or "linear"
     if name == "hard_sigmoid" and cell.generation < 3:
         name = "hard_sigmoid_0.2"  # Keras 3 has another slope
@@ -126,52 +141,133 @@ def _from_cudnn(arrays: dict[str, Deferred], gates: int) -> dict[str, Deferred]:
     if "bias" in arrays:
         merged: Callable[[Array], Array] = (
             (lambda bias: bias.reshape(2, -1).sum(0))
-            if gates == 4
+            if gates == GATES["LSTM"]
             else (lambda bias: bias.reshape(2, -1))
         )
         made["bias"] = arrays["bias"].map(merged)
     return made
 
 
-def _run(layer: Layer, cells: Sequence[Cell], x: Value, more: Sequence[Value]) -> Any:
-    """Cells over cells; each step's output of one is the input of the next."""
-    states, kept = _first_states(layer, cells, more)
-    mask, y = x.mask, x
-    initial, last = list(states), list[Value]()
+def run(
+    layer: Layer, cells: Sequence[Cell], x: Value, more: Sequence[Value], *, last_first: bool = False
+) -> Any:
+    """Cells over cells; each step's output of one is the input of the next.
+
+    ``more`` are states to begin with, ``last_first`` those of the last cell before the others'.
+    """
+    check_constants(layer)
+    given = list(layer.flat([layer.given("initial_state", list(more))]))
+    states, kept = _first_states(layer, cells, _in_order(given, cells, last_first))
+    mask = steps_heeded(layer, x, given)
+    y, initial, last = x, list(states), list[list[Value]]()
     for cell in cells:
         own = [initial.pop(0) if initial else None for _ in cell.states]
         y, *after = layer.add_all(cell.op, y, mask, *own, **cell.arrays)
-        last += after
-    for state, new in zip(kept, last, strict=False):
+        last.append(after)
+    flat = [state for after in last for state in after]
+    for state, new in zip(kept, flat, strict=False):
         layer.keep(state, new)
-    sequences = bool(layer.get("return_sequences", False))
-    backwards = _backwards(layer)
-    if sequences:
-        output = (reversed_in_time(layer, y) if backwards else y).masked(mask)
-    elif mask and states:  # a row without any step puts out zeros, not its first state
-        step = 0 if backwards else -1
-        one = layer.add(ops.StridedSlice(*_at(layer.rank(y), step)), y)
-        output = layer.add(ops.Squeeze((1,)), one)
+    y, is_repeated = _where_masked(layer, y, mask, states[-len(cells[-1].states) :])
+    if layer.get("return_sequences", False):
+        output = (layer.flipped(y, 1) if backwards(layer) else y).masked(_of_steps(layer, x))
+    elif is_repeated:
+        output = last[-1][0]
     else:
-        output = last[-len(cells[-1].states)]
-    return (output, *last) if layer.get("return_state", False) else output
+        output = _step(layer, y, 0 if backwards(layer) else -1)
+    if last_first:
+        flat = [state for after in reversed(last) for state in after]
+    return (output, *flat) if layer.get("return_state", False) else output
 
 
-def _at(rank: int, step: int) -> tuple[Any, Any, Any]:
-    """The bounds of a slice that is one step of a sequence."""
-    rest = (None,) * (rank - 2)
-    return (None, step, *rest), (None, step + 1 or None, *rest), (None,) * rank
+def check_constants(layer: Layer) -> None:
+    """Whether the call has no constants, which only a user's own cells take.
+
+    Raises:
+        Unsupported: it has.
+    """
+    if layer.get("num_constants", None) or layer.given("constants"):
+        raise layer.refuse("constants", "of a call")
+
+
+def _of_steps(layer: Layer, x: Value) -> Value | None:
+    """The mask of the steps; one that goes into them counts a step that has anything in it."""
+    if x.mask is None or layer.rank(x.mask) == 2:
+        return x.mask
+    return layer.add(ops.ReduceAny(tuple(range(2, layer.rank(x.mask)))), x.mask)
+
+
+def steps_heeded(layer: Layer, x: Value, states: Sequence[Value]) -> Value | None:
+    """The steps that count.
+
+    Keras 3 hands a layer that is given states no mask but one that the call names.
+    """
+    if states and layer.generation > 2 and layer.given("mask") is None:
+        return None
+    return _of_steps(layer, x)
+
+
+def _where_masked(
+    layer: Layer, y: Value, mask: Value | None, states: Sequence[Value]
+) -> tuple[Value, bool]:
+    """The outputs with what Keras puts out where the mask is false.
+
+    That is the output before, or zeros if the layer is told so. Where there is none before: zeros,
+    but some backends put out the first state, which they take for the output before. Also whether
+    the last output is the last state.
+    """
+    zeros = bool(layer.get("zero_output_for_mask", False))
+    if layer.kind.startswith("ConvLSTM") and layer.generation < 3:
+        zeros = False
+    if mask is None:
+        return y, True
+    there = layer.add(ops.ExpandDims(tuple(range(2, layer.rank(y)))), mask)
+    if zeros:
+        return layer.add(ops.Fill(0.0, where=False), y, there), False
+    if not states:
+        return y, True
+    if not _begins_with_state(layer):
+        return y, False
+    count = layer.add(ops.CumSum(1, reverse=backwards(layer)), layer.add(ops.Cast("float"), mask))
+    before = layer.add(ops.Equal(0.0), count)
+    before = layer.add(ops.ExpandDims(tuple(range(2, layer.rank(y)))), before)
+    first = layer.add(ops.ExpandDims((1,)), states[0])
+    return layer.add(ops.Where(), before, first, y), True
+
+
+def _begins_with_state(layer: Layer) -> bool:
+    """Whether the first state stands for the output before the first step that counts."""
+    if layer.get("unroll", False):
+        return False
+    if layer.generation > 2:
+        return layer.origin.backend == "jax"
+    external = not layer.origin.is_tf_keras and layer.origin.is_before(2, 3)
+    return external and layer.origin.backend != "theano"
+
+
+def _step(layer: Layer, y: Value, step: int) -> Value:
+    """One step of a sequence."""
+    rest = (None,) * (layer.rank(y) - 2)
+    begins, ends = (None, step, *rest), (None, step + 1 or None, *rest)
+    one = layer.add(ops.StridedSlice(begins, ends, (None,) * layer.rank(y)), y)
+    return layer.add(ops.Squeeze((1,)), one)
+
+
+def _in_order(states: list[Value], cells: Sequence[Cell], last_first: bool) -> list[Value]:
+    """States in the order of the cells."""
+    if not last_first:
+        return states
+    ordered: list[Value] = []
+    for cell in reversed(cells):
+        own, states = states[: len(cell.states)], states[len(cell.states) :]
+        ordered = own + ordered
+    return ordered + states
 
 
 def _first_states(
-    layer: Layer, cells: Sequence[Cell], more: Sequence[Value]
+    layer: Layer, cells: Sequence[Cell], states: list[Value]
 ) -> tuple[Sequence[Value], Sequence[Value]]:
     """The states to begin with, and those of them that live on to the next call."""
     stateful = bool(layer.get("stateful", False))
-    if layer.get("num_constants", None):
-        raise layer.refuse("num_constants", layer["num_constants"])
-    given = layer.given("initial_state", list(more))
-    states = list(layer.flat([given]))
     count = sum(len(cell.states) for cell in cells)
     if states and len(states) != count:
         raise layer.refuse("initial_state", f"of {len(states)} tensors for {count} states")
@@ -202,116 +298,3 @@ def _unless_zero(layer: Layer, kept: Sequence[Value], given: Sequence[Value]) ->
         rows = layer.add(ops.ExpandDims(tuple(range(1, layer.rank(state)))), there)
         chosen.append(layer.add(ops.Where(), rows, state, other))
     return chosen
-
-
-def reversed_in_time(layer: Layer, x: Value) -> Value:
-    """The steps from the last to the first; what was reversed before is as it was."""
-    return layer.flipped(x, 1)
-
-
-@keras("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
-def conv_lstm(layer: Layer, x: Value, *more: Value) -> Any:
-    for option in INERT:
-        layer.get(option, None)
-    count = int(layer.kind[-2])
-    gates = "sigmoid" if layer.generation > 2 else "hard_sigmoid"
-    op = ops.ConvLSTM(
-        layer["filters"],
-        kernel_size=per_axis(layer, "kernel_size"),
-        strides=per_axis(layer, "strides", 1),
-        padding=layer.get("padding", "valid"),
-        dilation=per_axis(layer, "dilation_rate", 1),
-        activation=_function(layer, "activation", "tanh"),
-        recurrent_activation=_function(layer, "recurrent_activation", gates),
-        use_bias=bool(layer.get("use_bias", True)),
-        reverse=_backwards(layer),
-    )
-    arrays = layer.take("kernel", "recurrent_kernel", *["bias"] * op.use_bias)
-    for name in ("kernel", "recurrent_kernel"):
-        arrays[name] = oriented(layer, arrays[name], count)
-    first = has_channels_first(layer)
-    turned = _turned(x, (0, 1, *range(3, count + 3), 2)) if first else x
-    states = [_turned(s, (0, *range(2, count + 2), 1)) if first else s for s in more]
-    whole = Value(layer.plain(turned), (), x.mask)
-    _, *after = op.infer(layer.tensor(whole))
-    cell = Cell(op, arrays, tuple(state.shape for state in after))
-    result = _run(layer, [cell], whole, states)
-    if not first:
-        return result
-    parts = result if isinstance(result, tuple) else (result,)
-    back = [
-        _turned(part, (*range(layer.rank(part) - count - 1), layer.rank(part) - 1,
-                       *range(layer.rank(part) - count - 1, layer.rank(part) - 1)))
-        for part in parts
-    ]  # fmt: skip
-    return tuple(back) if isinstance(result, tuple) else back[0]
-
-
-def _turned(x: Value, order: tuple[int, ...]) -> Value:
-    """The tensor with its axes in another order."""
-    axes = x.axes or tuple(range(len(order)))
-    return Value(x.name, tuple(axes[axis] for axis in order), x.mask)
-
-
-MERGES = {"sum": ops.Add, "ave": ops.Average, "mul": ops.Multiply}
-
-
-@keras("Bidirectional")
-def bidirectional(layer: Layer, x: Value, *more: Value) -> Any:
-    entry: Any = layer["layer"]
-    other: Any = layer.get("backward_layer", None) or _turned_round(entry)
-    states = list(layer.flat([layer.given("initial_state", list(more))]))
-    half = len(states) // 2
-    name = entry["config"].get("name", "layer")
-    forward = layer.inner(entry, _half(layer, 0), f"forward_{name}")
-    backward = layer.inner(other, _half(layer, 1), f"backward_{name}")
-    outputs = [
-        _outputs(inner.convert(x, *own))
-        for inner, own in ((forward, states[:half]), (backward, states[half:]))
-    ]
-    (y, *after), (z, *after_z) = outputs
-    sequences = bool(entry["config"].get("return_sequences", False))
-    if sequences:
-        z = reversed_in_time(layer, z)
-    mode: Any = layer.get("merge_mode", "concat")
-    mask = x.mask if sequences else None
-    if mode is None:
-        return (y.masked(mask), z.masked(mask), *after, *after_z)
-    if mode == "concat":
-        merged = layer.add(ops.Concatenate(layer.rank(y) - 1), y, z)
-    elif mode in MERGES:
-        merged = layer.add(MERGES[mode](), y, z)
-    else:
-        raise layer.refuse("merge_mode", mode)
-    merged = merged.masked(mask)
-    return (merged, *after, *after_z) if after else merged
-
-
-def _half(layer: Layer, index: int) -> Arrays:
-    """The arrays of one direction: named, or the first or second half."""
-    name = ("forward", "backward")[index]
-    return layer.arrays.part(f"{name}_layer", name) or layer.arrays.half(index)
-
-
-def _turned_round(entry: Any) -> Any:
-    config = {**entry["config"], "go_backwards": not entry["config"].get("go_backwards", False)}
-    return {**entry, "config": config}
-
-
-def _outputs(result: Any) -> list[Value]:
-    return list(result) if isinstance(result, tuple) else [result]
-
-
-DIRECT = frozenset({"Activation", "Dense", "Dropout", "ELU", "LeakyReLU", "ReLU", "Rescaling"})
-"""Layers that do to each step what they do to all of them."""
-
-
-@keras("TimeDistributed", masks=True)
-def time_distributed(layer: Layer, x: Value) -> Any:
-    inner = layer.inner(layer["layer"], layer.arrays.part("layer") or layer.arrays)
-    if inner.kind in DIRECT:
-        return inner.convert(Value(x.name, x.axes))
-    whole = Value(layer.plain(x))
-    result = _outputs(inner.convert(layer.add(ops.MergeAxes(0, 2), whole)))
-    split = [layer.add(ops.SplitBatch(), part, whole) for part in result]
-    return split[0] if len(split) == 1 else tuple(split)

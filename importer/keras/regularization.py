@@ -18,6 +18,7 @@ def dropout(layer: Layer, x: Value) -> Value:
 
 @keras("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", masks=True)
 def spatial_dropout(layer: Layer, x: Value) -> Value:
+    layer.get("noise_shape", None)  # it has its own
     shared = tuple(range(1, layer.rank(x) - 1))
     dropped = layer.add(ops.Dropout(number(layer["rate"]), shared), channels_last(layer, x))
     return as_layer(layer, dropped)

@@ -29,16 +29,17 @@ WITHIN = ("nearest", "bilinear", "area", "gaussian")
 
 @keras("UpSampling1D", "UpSampling2D", "UpSampling3D")
 def up_sampling(layer: Layer, x: Value) -> Value:
-    op = ops.Resample(factors=per_axis(layer, "size"), method=_method(layer, "nearest"))
+    op = ops.Resample(factors=per_axis(layer, "size"), method=_method(layer, default="nearest"))
     return as_layer(layer, layer.add(op, channels_last(layer, x)))
 
 
 @keras("Resizing")
 def resizing(layer: Layer, x: Value) -> Value:
     ignore_training(layer)
-    size, method = target(layer), _method(layer, "bilinear")
+    size, method = target(layer), _method(layer, default="bilinear")
     op = ops.Resample(size, method=method, antialias=bool(layer.get("antialias", False)))
-    crops, pads = (bool(layer.get(f"{how}_to_aspect_ratio", False)) for how in ("crop", "pad"))
+    crops = layer.get("crop_to_aspect_ratio", False)
+    pads = layer.get("pad_to_aspect_ratio", False)
     if (mode := layer.get("fill_mode", "constant")) != "constant":
         raise layer.refuse("fill_mode", mode)
     fill, rounds = float(layer.get("fill_value", 0.0)), _rounds(layer, x, method)
@@ -104,7 +105,7 @@ def floats(layer: Layer, x: Value) -> Value:
     return x if layer.tensor(x).dtype == "float" else layer.add(ops.Cast("float"), x)
 
 
-def _method(layer: Layer, default: str) -> Method:
+def _method(layer: Layer, *, default: str) -> Method:
     """How to interpolate; what a name means depends on who computed it."""
     name, origin = str(layer.get("interpolation", default)).lower(), layer.origin
     if name not in METHODS:

@@ -21,15 +21,22 @@ from .file import ModelSource, read_file
 from .layer import NEUTRAL, Origin
 from .oracle import Witnessed, flat, in_a_cage, read_arrays
 from .rewritten_layers import MERGES, RECURRENT, FindArrays, Maker, assign
-from .wiring import MODELS, Call, Constant, LayerFacts, Ref, Wiring, mapped, read_wiring
+from .wiring import Call, Constant, LayerFacts, Ref, Wiring, read_wiring
+
+OPERATIONS = tuple(
+    f"keras.src.ops.{family}" for family in ("core", "image", "linalg", "math", "nn", "numpy")
+)
+"""The modules with the operations that a functional model may have for layers."""
 
 
 def main(source: str, inputs: str, answer: str, options: str = "{}") -> int:
     """What the process does; an error is one line."""
-    return in_a_cage(lambda: testify(json.loads(source), inputs, answer, **json.loads(options)))
+    return in_a_cage(
+        lambda: run_rewritten(json.loads(source), inputs, answer, **json.loads(options))
+    )
 
 
-def testify(
+def run_rewritten(
     source: Mapping[str, Any], inputs: str, answer: str, layers: Sequence[str] | None = None
 ) -> None:
     """Runs the model and writes a reference.
@@ -38,8 +45,9 @@ def testify(
         Unsupported: what Keras 3 cannot express, by name.
     """
     keras: Any = import_module("keras")
-    paths = {key: source[key] and Path(source[key]) for key in ("path", "weights")}
-    file = read_file(ModelSource(**{**source, **paths}))
+    weights = source["weights"] and Path(source["weights"])
+    options = (source[key] for key in ("architecture", "keras1_backend"))
+    file = read_file(ModelSource(Path(source["path"]), weights, *options))
     arrays = read_arrays(Path(inputs))
     wiring = read_wiring(file.architecture)
     origin = Origin(file.keras_version, file.backend, file.weights.keras_version)
@@ -50,7 +58,8 @@ def testify(
     ends = flat_refs(wiring, results)
     kept = {n: t for n, t in model.tensors.items() if layers is None or n in layers}
     values = list(arrays.values())
-    Witnessed(keras, values, kept, {}, ends, given, model.stateful).write(Path(answer), arrays)
+    stateful = model.stateful if model.is_repeatable else ()
+    Witnessed(keras, values, kept, {}, ends, given, stateful).write(Path(answer), arrays)
 
 
 def _input(keras: Any, array: Array) -> Any:
@@ -68,6 +77,8 @@ class Rewritten:
     def __init__(self, keras: Any, origin: Origin) -> None:
         self.tensors: dict[str, Any] = {}
         self.stateful: list[Any] = []
+        self.is_repeatable = True
+        """Whether its second call is that of the file: Keras 2 heeds given states only at first."""
         self._keras, self._origin = keras, origin
         self._maker = Maker(keras, origin, self._model)
         self._layers: dict[str, Any] = {}
@@ -82,9 +93,10 @@ class Rewritten:
         values: dict[Ref, Any] = {
             Ref(name): value for name, value in zip(wiring.inputs, inputs, strict=True)
         }
+        self.tensors |= {_below(title, ref.title): value for ref, value in values.items()}
         for ref, facts, call in in_order(wiring):
             arguments = call.map(values.__getitem__)
-            own, name = (f"{a}/{b}" if a else b for a, b in ((path, facts.name), (title, ref.title)))
+            own, name = _below(path, facts.name), _below(title, ref.title)
             result = self._called(facts, arguments, own, name, shelf)
             for number, value in enumerate(flat(result)):
                 values[Ref(ref.layer, ref.call, number)] = value
@@ -92,8 +104,6 @@ class Rewritten:
         return values
 
     def _called(self, facts: LayerFacts, call: Call, path: str, title: str, shelf: Shelf) -> Any:
-        if facts.is_operation:
-            raise Unsupported(f"{path!r} is an operation, {facts.kind}, not a layer")
         if facts.is_model:
             wiring = read_wiring({"class_name": facts.kind, "config": facts.config}, inside=True)
             inner = shelf_inside(shelf.arrays(facts.name), wiring)
@@ -109,16 +119,31 @@ class Rewritten:
         kind, find = facts.kind, self._find(facts, shelf)
         is_new = path not in self._layers
         if is_new:
-            self._layers[path] = self._maker.layer(kind, facts.config, find)
+            self._layers[path] = (
+                self._operation(facts)
+                if facts.is_operation
+                else self._maker.layer(kind, facts.config, find)
+            )
         layer = self._layers[path]
         args, kwargs = _arguments(self._keras, kind, call)
         result = layer(*args, **kwargs)
         if is_new:
-            if layer.weights:
+            if getattr(layer, "weights", None):
                 assign(self._maker, layer, kind, find())
             if getattr(layer, "stateful", False):
                 self.stateful.append(layer)
+                self.is_repeatable &= "initial_state" not in kwargs or self._origin.generation > 2
         return result
+
+    def _operation(self, facts: LayerFacts) -> Any:
+        """One of ``keras.ops``: our reader knows its class, and Keras has it where it says."""
+        package = next((name for name in OPERATIONS if facts.module == name), None)
+        if package is None:
+            raise Unsupported(f"Keras 3 is not known to have {facts.kind} in {facts.module}")
+        options = {
+            key: value for key, value in facts.config.items() if key not in ("dtype", "name")
+        }
+        return getattr(import_module(package), facts.kind)(**options)
 
     def _find(self, facts: LayerFacts, shelf: Shelf) -> FindArrays:
         found: list[Arrays] = []
@@ -135,10 +160,11 @@ class Rewritten:
         """A model that a wrapper holds, as one object of real Keras."""
         wiring = read_wiring({"class_name": kind, "config": config}, inside=True)
         facts = {layer.name: layer.config for layer in wiring.layers}
-        inputs = [
-            self._keras.Input(batch_shape=facts[n].get("batch_shape") or facts[n]["batch_input_shape"])
-            for n in wiring.inputs
+        shapes = [
+            facts[name].get("batch_shape") or facts[name]["batch_input_shape"]
+            for name in wiring.inputs
         ]
+        inputs = [self._keras.Input(batch_shape=shape) for shape in shapes]
         inner = Rewritten(self._keras, self._origin)
         values = inner.call(wiring, shelf_inside(arrays(), wiring), inputs)
         ends = flat_refs(wiring, values)
@@ -149,6 +175,10 @@ class Rewritten:
         old = facts.kind in ("Softmax", "MultiHeadAttention") and self._origin.generation < 3
         if old and any(getattr(x, "_keras_mask", None) is not None for x in _tensors(call)):
             raise Unsupported(f"layer {facts.name!r}: Keras 3 masks a {facts.kind} otherwise")
+
+
+def _below(outer: str, name: str) -> str:
+    return f"{outer}/{name}" if outer else name
 
 
 def _tensors(call: Call) -> list[Any]:
@@ -174,7 +204,7 @@ def _arguments(keras: Any, kind: str, call: Call) -> tuple[list[Any], dict[str, 
     if isinstance(first, list) and kind in (*RECURRENT, "RNN", "ConvLSTM2D", "Bidirectional"):
         args[0], *states = first
         kwargs["initial_state"] = states
-    if kind in MERGES and not isinstance(first, list):
+    if kind in (*MERGES, "Merge") and not isinstance(first, list):
         args[0] = [first]
     return args, kwargs
 

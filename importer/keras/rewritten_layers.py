@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from ...runtime.check import Array
 from ...runtime.errors import Unsupported
 from .arrays import Arrays, snake_case
+from .keras1 import translate
 from .layer import INERT, INERT_ENDINGS, NEUTRAL, Origin
 from .vanished import vanished
 from .wiring import MODELS, inner_facts
@@ -69,6 +70,8 @@ class Maker:
                 return self._bidirectional(options, arrays)
             case "TimeDistributed":
                 return layers.TimeDistributed(self._inside(options["layer"], arrays))
+            case "Merge":
+                return self._inside(translate({"class_name": kind, "config": options}), arrays)
             case "RNN":
                 options["cell"] = self._inside(options["cell"], arrays)
                 return layers.RNN(**options)
@@ -96,10 +99,7 @@ class Maker:
         options = {
             option: value
             for option, value in config.items()
-            if option in meant
-            or not (option in INERT or option in REPEATED or option.endswith(INERT_ENDINGS))
-            and value not in NEUTRAL.get(option, ())
-            and option not in ("dtype", "name")
+            if option in meant or not (_is_inert(option) or value in NEUTRAL.get(option, ()))
         }
         if self.origin.generation < 3:
             gated = kind in ("LSTM", "GRU", "LSTMCell", "GRUCell", "ConvLSTM2D")
@@ -168,6 +168,11 @@ def _hard_sigmoid(keras: Any) -> Any:
     return hard_sigmoid
 
 
+def _is_inert(option: str) -> bool:
+    inert = INERT | {*REPEATED, "dtype", "name"}
+    return option in inert or option.endswith(INERT_ENDINGS)
+
+
 PADDED = (*(f"Conv{n}D" for n in (1, 2, 3)),
           *(f"{kind}Pooling{n}D" for kind in ("Max", "Average") for n in (1, 2, 3)))  # fmt: skip
 
@@ -185,7 +190,8 @@ def assign(maker: Maker, layer: Any, kind: str, arrays: Arrays) -> None:
         Unsupported: an array is missing, or of another shape.
     """
     for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
-        stored = arrays.take(ALIASES.get((layer.__class__.__name__, variable.name), variable.name))
+        name = str(variable.name)
+        stored = arrays.take(ALIASES.get((layer.__class__.__name__, name), name))
         if stored is None:
             raise Unsupported(f"the array {variable.name!r} of Keras {kind} is missing")
         array = _as_keras_3(maker, layer, kind, variable, np.asarray(stored))

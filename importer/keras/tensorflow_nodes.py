@@ -13,7 +13,7 @@ from .functions.calling import call, unmasked
 from .functions.operand import folded, wholes
 from .layer import Layer, Value, keras
 from .node_def import Node, read_node
-from .tensorflow_ops import resize_as_before
+from .tensorflow_functions import resize_as_before
 
 PLAIN: Mapping[str, str] = {
     **{name: name.lower() for name in (
@@ -31,6 +31,7 @@ PLAIN: Mapping[str, str] = {
     "ClipByValue": "clip",
     "DivNoNan": "divide_no_nan",
     "ExpandDims": "expand_dims",
+    "Fill": "full",
     "FloorDiv": "floor_divide",
     "FloorMod": "mod",
     "GreaterEqual": "greater_equal",
@@ -107,7 +108,7 @@ def node(*names: str) -> Callable[[Convert], Convert]:
 def tensorflow_node(layer: Layer, *args: Any, **more: Any) -> Any:
     """One node of a graph of TensorFlow; ``constants`` are inputs by their place."""
     found = read_node(layer["node_def"])
-    tensors = [x for x in _flat((*args, *more.values()))]
+    tensors = _flat((*args, *more.values()))
     constants = {int(place): value for place, value in (layer.get("constants", None) or {}).items()}
     for place in sorted(constants):
         tensors.insert(place, folded(np.asarray(_array(constants[place]))))
@@ -237,12 +238,6 @@ def _one_hot(layer: Layer, x: Sequence[Any], attributes: dict[str, Any]) -> Any:
     if (on, off) == (1, 0):
         return y
     return FUNCTIONS["add"](layer, FUNCTIONS["multiply"](layer, y, on - off), off)
-
-
-@node("Fill")
-def _fill(layer: Layer, x: Sequence[Any], attributes: dict[str, Any]) -> Any:
-    del attributes
-    return np.full(wholes(layer, x[0], "shape"), x[1])
 
 
 @node("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic")

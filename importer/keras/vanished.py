@@ -46,10 +46,11 @@ def _per_unit(keras: Any) -> Mapping[str, Callable[[Options], Any]]:
     def thresholded(theta: float) -> Callable[[Any], Any]:
         return lambda x: ops.where(x > theta, x, ops.zeros_like(x))
 
+    def softplus(x: Any, alpha: Any, beta: Any) -> Any:
+        return alpha * ops.softplus(beta * x)
+
     return {
-        "ParametricSoftplus": lambda _: PerUnit(
-            ("alpha", "beta"), lambda x, alpha, beta: alpha * ops.softplus(beta * x)
-        ),
+        "ParametricSoftplus": lambda _: PerUnit(("alpha", "beta"), softplus),
         "SReLU": lambda _: PerUnit(("t_left", "a_left", "t_right", "a_right"), s_relu),
         "ThresholdedReLU": lambda o: PerUnit((), thresholded(_number(o.get("theta", 1.0)))),
     }

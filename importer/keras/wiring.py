@@ -74,13 +74,18 @@ def _leaves(value: Any) -> Iterator[Ref]:
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """A layer as the file has it; ``module`` tells a layer of Keras 3 from an operation."""
+    """A layer as the file has it; ``module`` tells a layer of Keras 3 from an operation.
+
+    ``custom`` is what a class that is none of Keras is registered as, "package>class": its name may
+    be that of one of Keras.
+    """
 
     name: str
     kind: str
     config: Any
     calls: tuple[Call, ...] = ()
     module: str = ""
+    custom: str = ""
 
     @property
     def is_operation(self) -> bool:
@@ -90,12 +95,12 @@ class LayerFacts:
     @property
     def key(self) -> str:
         """What its converter is registered under."""
-        return f"ops.{self.kind}" if self.is_operation else self.kind
+        return f"ops.{self.kind}" if self.is_operation else self.custom or self.kind
 
     @property
     def is_model(self) -> bool:
         """Whether it is a model with layers of its own."""
-        return self.kind in MODELS
+        return self.kind in MODELS and not self.custom
 
 
 @dataclass(frozen=True)
@@ -168,15 +173,28 @@ def _sequential(config: Any, inside: bool) -> Wiring:
 
 def _facts(entry: Any, config: Any, number: int = 0) -> LayerFacts:
     kind: Any = entry["class_name"]
-    if not isinstance(config, dict) and not (isinstance(config, list) and kind in MODELS):
+    if isinstance(config, list) and kind in MODELS:  # so is a Sequential written up to Keras 2.2.2
+        config = {"layers": config}
+    if not isinstance(config, dict):
         raise UnreadableFile(f"a layer of class {kind!r} without options")
-    options: Any = config if isinstance(config, dict) else {}
+    options: Config = config
     name: Any = entry.get("name") or options.get("name")
     if name is None and kind in MODELS:  # a model of Keras 1 or 2 inside another may have none
         name = f"{kind.lower()}_{number + 1}"
     if not isinstance(name, str) or not isinstance(kind, str):
         raise UnreadableFile(f"layer {name!r} of class {kind!r}: no name or class")
-    return LayerFacts(name, kind, config, (), str(entry.get("module") or ""))
+    return LayerFacts(name, kind, options, (), str(entry.get("module") or ""), _custom(entry))
+
+
+def _custom(entry: Any) -> str:
+    """What the class is registered as, if it is none of Keras: these are registered as nothing."""
+    registered, module = entry.get("registered_name"), entry.get("module")
+    if not registered or str(module).split(".")[0] in PACKAGES_OF_KERAS:
+        return ""
+    return str(registered) if ">" in str(registered) else f"{module or '__main__'}>{registered}"
+
+
+PACKAGES_OF_KERAS = ("keras", "tf_keras", "tensorflow", "keras_core", "builtins")
 
 
 def inner_facts(entry: Any) -> LayerFacts:
@@ -245,11 +263,14 @@ def _functional(config: Config) -> Wiring:
 
 def _module(entry: Any) -> str:
     """Where a class is from; in HDF5 Keras 3 does not say it, but only layers can be trained."""
+    if entry.get("module"):
+        return str(entry["module"])
+    if isinstance(entry["config"], list):  # a Sequential
+        return ""
     calls, options = entry["inbound_nodes"], entry["config"].keys()
-    # Discretization, which has num_bins, is a layer that does not say whether it can be trained.
-    if calls and isinstance(calls[0], dict) and not {"trainable", "layers", "num_bins"} & options:
-        return OPERATIONS
-    return str(entry.get("module") or "")
+    # Discretization, with num_bins, and SpatialDropout, with a rate, do not say whether they can.
+    named = {"trainable", "layers", "num_bins", "rate"} & options
+    return OPERATIONS if calls and isinstance(calls[0], dict) and not named else ""
 
 
 def _call_numbers(

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -92,7 +91,7 @@ def ask_keras(question: Question, folder: Path) -> Testimony:
     if not witnesses:
         raise MissingExtra("--reference keras", "keras")
     given, answer = folder / "inputs.npz", folder / "keras.reference.h5"
-    np.savez(given, **question.inputs)  # pyright: ignore[reportArgumentType]
+    np.savez(given, **_rows(question))  # pyright: ignore[reportArgumentType]
     reasons: list[str] = []
     for witness in witnesses:
         problem = _untouched(witness, question, given, answer)
@@ -107,6 +106,17 @@ def ask_keras(question: Question, folder: Path) -> Testimony:
             return Testimony(answer, "keras-rewritten", tuple(reasons))
         reasons.append(f"{witness.title} cannot run it rewritten: {problem}")
     raise Unsupported(f"{question.file.path}: real Keras cannot be asked: {'; '.join(reasons)}")
+
+
+def _rows(question: Question) -> Mapping[str, Array]:
+    """The inputs, with as many rows as the file asks for where it does."""
+    wiring = read_wiring(question.file.architecture)
+    configs = (layer.config for layer in wiring.layers if layer.name in wiring.inputs)
+    shapes = [c.get("batch_shape") or c.get("batch_input_shape") or [None] for c in configs]
+    fixed = next((shape[0] for shape in shapes if shape[0]), None)
+    if fixed is None:
+        return question.inputs
+    return {name: np.resize(x, (fixed, *x.shape[1:])) for name, x in question.inputs.items()}
 
 
 def _untouched(witness: Witness, question: Question, given: Path, answer: Path) -> str | None:
@@ -186,5 +196,3 @@ def _run(witness: Witness, module: str, arguments: Sequence[str], answer: Path) 
 def _said(text: str) -> Iterator[str]:
     """The lines of an error, from the last."""
     return (line.strip() for line in reversed(text.splitlines()) if line.strip())
-
-

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..frame import Array, Frame
 from ..kernels import pooling
 from ..kernels.largest import Largest
@@ -64,11 +66,23 @@ class MaxPooling(Pooling):
         return forward, pooling.maximum_gradient(at, w, x, y, at.dy[0], at.dx[0])
 
     def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
-        return tape.op("MaxPool", [tape.first(x)], **self.sliding.attributes(tape.type()))
+        x = tape.first(x)
+        _keep_zeros(tape, x)
+        return tape.op("MaxPool", [x], **self.sliding.attributes(tape.type()))
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
         return _examples(cls)
+
+
+def _keep_zeros(tape: Tape, x: Value) -> None:
+    """Stops onnxruntime 1.31 from making a Pad and the MaxPool after it one MaxPool that pads.
+
+    Zeros are elements, what a MaxPool pads is none. It leaves a Pad alone that names its axes.
+    """
+    for node in tape.nodes:
+        if node.op_type == "Pad" and x.name in node.output and len(node.input) == 2:
+            node.input.extend(["", tape.constant(np.arange(x.rank)).name])
 
 
 @operation("average_pooling")

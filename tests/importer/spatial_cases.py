@@ -1,8 +1,16 @@
-"""Cases for ``keras_cases``: layers over sequences, images and volumes, and preprocessing."""
+"""Layers over sequences, images and volumes, and preprocessing, for real Keras to write and run.
+
+    python -m tests.importer.spatial_cases FOLDER
+
+writes, for each shape of an input, a model with every layer for it, and what Keras makes of it.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Build = Callable[[Any], Any]
@@ -131,20 +139,11 @@ RESIZING: Mapping[str, Case] = {
 
 MASKS: Mapping[str, Case] = {
     "mask for a mean": (SERIES, masked("GlobalAveragePooling1D")),
-    "mask for a mean first": (
-        SERIES,
-        chain(
-            layer("ReLU", threshold=0.6),
-            layer("Masking"),
-            layer("GlobalAveragePooling1D", keepdims=True),
-        ),
-    ),
+    "mask for a mean that is kept": (SERIES, masked("GlobalAveragePooling1D", keepdims=True)),
     "mask for a maximum": (SERIES, masked("GlobalMaxPooling1D")),
     "mask for a window": (
         SERIES,
-        chain(
-            masked("MaxPooling1D", pool_size=2), layer("GlobalAveragePooling1D")
-        ),
+        chain(masked("MaxPooling1D", pool_size=2), layer("GlobalAveragePooling1D")),
     ),
     "mask rescaled": (
         SERIES,
@@ -205,6 +204,21 @@ PREPROCESSING: Mapping[str, Case] = {
     "contrast": (IMAGE, layer("AutoContrast", value_range=(-1, 1))),
 }
 
+SOUND, SOUND_FIRST = (40, 2), (2, 40)
+SPECTRA: Mapping[str, Case] = {
+    f"{mode} {name}": (
+        shape,
+        layer("STFTSpectrogram", mode=mode, frame_length=8, fft_length=16, **options),
+    )
+    for mode in ("log", "magnitude", "psd", "real", "imag", "stft")
+    for name, shape, options in (
+        ("flat", SOUND, {"padding": "same", "frame_step": 3}),
+        ("expanded", SOUND, {"expand_dims": True}),
+        ("first", SOUND_FIRST, {"data_format": FIRST}),
+        ("expanded first", SOUND_FIRST, {"data_format": FIRST, "expand_dims": True}),
+    )
+}
+
 CHANGING: Mapping[str, Options] = {
     "AugMix": {},
     "CutMix": {},
@@ -239,5 +253,39 @@ SPATIAL: Mapping[str, Case] = {
     **RESIZING,
     **MASKS,
     **PREPROCESSING,
+    **SPECTRA,
     **{kind: ((8, 7, 3), layer(kind, **options)) for kind, options in CHANGING.items()},
 }
+
+
+def shapes() -> Mapping[str, tuple[int, ...]]:
+    """The file name of each shape of an input."""
+    return {"x".join(map(str, shape)): shape for shape, _ in SPATIAL.values()}
+
+
+def write_all(folder: Path) -> None:
+    """Has real Keras write a model for each shape, with random weights, and its reference."""
+    import numpy as np
+
+    os.environ["KERAS_BACKEND"] = "jax"
+    import keras
+
+    from cortex.importer.keras import oracle
+
+    rng = np.random.default_rng(0)
+    for name, shape in shapes().items():
+        x: Any = keras.Input(shape, name="x")
+        built = [build(keras.layers)(x) for wanted, build in SPATIAL.values() if wanted == shape]
+        model: Any = keras.Model(x, built)
+        for weight in model.weights:
+            if "seed" not in weight.path:
+                low = 0.2 if "variance" in weight.path else -1.0
+                weight.assign(rng.uniform(low, 1, weight.shape))
+        path, given = folder / f"{name}.keras", folder / "inputs.npz"
+        model.save(path)
+        np.savez(given, rng.uniform(-1, 1, (3, *shape)).astype("float32"))
+        oracle.main(str(path), str(given), str(path.with_suffix(".reference.h5")))
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))

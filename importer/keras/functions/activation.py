@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ....runtime import ops
@@ -41,7 +41,7 @@ def leaky_relu(layer: Layer, x: Operand, negative_slope: float = 0.2) -> Value:
     return layer.through(ops.Relu(negative_slope=float(negative_slope)), floats(layer, x))
 
 
-OF_ONE_NUMBER: Mapping[str, tuple[type[Operation], str, float]] = {
+OF_ONE_NUMBER: Mapping[str, tuple[Callable[[float], Operation], str, float]] = {
     "celu": (ops.Celu, "alpha", 1.0),
     "elu": (ops.Elu, "alpha", 1.0),
     "hard_shrink": (ops.HardShrink, "threshold", 0.5),
@@ -55,7 +55,7 @@ def _of_one_number(name: str) -> Function:
     operation, option, default = OF_ONE_NUMBER[name]
 
     @function(name)
-    def apply(layer: Layer, x: Operand, **given: float) -> Value:
+    def apply(layer: Layer, x: Operand, **given: Any) -> Value:
         value = float(given.pop(option, default))
         if given:
             raise layer.refuse(*next(iter(given.items())))
@@ -64,9 +64,28 @@ def _of_one_number(name: str) -> Function:
     return apply
 
 
+@function("softmax")
+def softmax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
+    """exp(x), divided by its sum along one axis, or several."""
+    x = floats(layer, x)
+    axes = axes_of(layer, axis, layer.rank(x))
+    if len(axes) == 1:
+        return layer.add(ops.Softmax(axes[0]), x)
+    total = layer.add(ops.LogSumExp(axes, True), x)
+    return layer.add(ops.Exponential(), layer.add(ops.Subtract(), x, total))
+
+
+@function("log_softmax")
+def log_softmax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
+    """The logarithm of the softmax."""
+    x = floats(layer, x)
+    axes = axes_of(layer, axis, layer.rank(x))
+    return layer.add(ops.Subtract(), x, layer.add(ops.LogSumExp(axes, True), x))
+
+
 @function("gelu")
 def gelu(layer: Layer, x: Operand, approximate: bool = False) -> Value:
-    """x times the share of a normal distribution that lies below x, or about that."""
+    """X times the share of a normal distribution that lies below x, or about that."""
     return layer.through(ops.Gelu(bool(approximate)), floats(layer, x))
 
 
@@ -86,7 +105,7 @@ def sparsemax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
 
 @function("threshold")
 def threshold(layer: Layer, x: Operand, threshold: float, default_value: float) -> Value:
-    """x where it is above a threshold, else one value."""
+    """X where it is above a threshold, else one value."""
     return layer.through(ops.Threshold(float(threshold), float(default_value)), floats(layer, x))
 
 

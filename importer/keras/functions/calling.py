@@ -44,9 +44,13 @@ def call(layer: Layer, name: str, args: Sequence[Any], options: Mapping[str, Any
     known, free = parameters(name)
     given: dict[str, Any] = {}
     for option, value in options.items():
-        if free or option in known:
+        if option in known:
             given[option] = value
-        elif not _is_nothing(option, value):
+        elif _is_nothing(option, value):
+            continue
+        elif free:
+            given[option] = value
+        else:
             raise Unsupported(
                 f"{layer.title}: it sets {option}={shown(value)!r}, which would be lost"
             )

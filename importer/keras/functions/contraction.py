@@ -16,7 +16,6 @@ from .operand import (
     Operand,
     axes_of,
     floats,
-    folded,
     function,
     number,
     shape_of,
@@ -64,11 +63,9 @@ def tensordot(layer: Layer, x: Operand, y: Operand, axes: Any = 2) -> Value:
     """So many last axes of x with the first of y, or the axes that are named of each."""
     ranks = len(shape_of(layer, x)), len(shape_of(layer, y))
     count = number(axes)
-    given = [range(-int(count), 0), range(int(count))] if count is not None else list(axes)
-    left, right = (
-        axes_of(layer, list(pair) if isinstance(pair, range) else folded(pair), rank)
-        for pair, rank in zip(given, ranks, strict=True)
-    )
+    n = int(count or 0)
+    given = list(axes) if count is None else [list(range(-n, 0)), list(range(n))]
+    left, right = (axes_of(layer, pair, rank) for pair, rank in zip(given, ranks, strict=True))
     first = list(string.ascii_lowercase[: ranks[0]])
     second = list(string.ascii_uppercase[: ranks[1]])
     for a, b in zip(left, right, strict=True):
@@ -85,9 +82,7 @@ def batch_dot(layer: Layer, x: Operand, y: Operand, axes: Any = None) -> Value:
     ranks = layer.rank(x), layer.rank(y)
     both = (ranks[0] - 1, max(ranks[1] - 2, 1)) if axes is None else wholes(layer, axes, "axes")
     both = both * 2 if len(both) == 1 else both
-    left, right = (
-        axes_of(layer, axis, rank)[0] for axis, rank in zip(both, ranks, strict=True)
-    )
+    left, right = (axes_of(layer, axis, rank)[0] for axis, rank in zip(both, ranks, strict=True))
     first = ["n", *"abcdef"[: ranks[0] - 1]]
     second = ["n", *"ghijkl"[: ranks[1] - 1]]
     second[right] = first[left]
@@ -97,8 +92,8 @@ def batch_dot(layer: Layer, x: Operand, y: Operand, axes: Any = None) -> Value:
     return product if kept else expand_dims(layer, product, 1)
 
 
-@function("einsum", known=lambda equation, *x: np.einsum(equation, *x))
-def einsum(layer: Layer, equation: str, *x: Operand) -> Value:
+@function("einsum", known=np.einsum)
+def einsum(layer: Layer, equation: Any, *x: Operand) -> Value:
     """Einstein's summation of one or two operands."""
     if not isinstance(equation, str) or not 1 <= len(x) <= 2:
         raise layer.refuse("equation", equation)

@@ -61,10 +61,14 @@ KEEPING = ("abs absolute", "ceil", "floor", "negative", "round rint", "sign", "s
 """They make whole numbers of whole numbers."""
 
 
+def _inverse_root(x: Any) -> Any:
+    return 1 / np.sqrt(x)
+
+
 def _unary(names: str) -> Function:
     first, *_ = aliases = names.split()
     operation = UNARY[names]
-    compute: Any = {"rsqrt": lambda x: 1 / np.sqrt(x)}.get(first, getattr(np, first, None))
+    compute = _inverse_root if first == "rsqrt" else getattr(np, first, None)
 
     @function(*aliases, known=compute)
     def apply(layer: Layer, x: Operand) -> Value:
@@ -80,7 +84,7 @@ for _names in UNARY:
 
 
 def linear(layer: Layer, x: Value, factor: float, offset: float = 0.0) -> Value:
-    """x * factor + offset; what was so computed just before is taken into it."""
+    """X * factor + offset; what was so computed just before is taken into it."""
     nodes = layer.builder.nodes
     last = nodes[-1] if nodes else None
     if last and last.name == x.name and isinstance(last.op, ops.Scale) and last.layer == layer.path:
@@ -97,7 +101,7 @@ def _with_number(layer: Layer, x: Operand, n: Any) -> bool:
 
 @function("add", known=np.add)
 def add(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x + y."""
+    """X + y."""
     for one, other in ((x, y), (y, x)):
         if _with_number(layer, one, other):
             return linear(layer, floats(layer, one), 1.0, number(other))
@@ -106,7 +110,7 @@ def add(layer: Layer, x: Operand, y: Operand) -> Value:
 
 @function("subtract", known=np.subtract)
 def subtract(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x - y."""
+    """X - y."""
     if _with_number(layer, x, y):
         return linear(layer, floats(layer, x), 1.0, -number(y))
     if _with_number(layer, y, x):
@@ -116,7 +120,7 @@ def subtract(layer: Layer, x: Operand, y: Operand) -> Value:
 
 @function("multiply", known=np.multiply)
 def multiply(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x * y."""
+    """X * y."""
     for one, other in ((x, y), (y, x)):
         if _with_number(layer, one, other):
             return linear(layer, floats(layer, one), number(other))
@@ -125,7 +129,7 @@ def multiply(layer: Layer, x: Operand, y: Operand) -> Value:
 
 @function("divide", "true_divide", known=np.divide)
 def divide(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x / y, as floats."""
+    """X / y, as floats."""
     if number(y) is not None and number(y):
         return linear(layer, floats(layer, x), 1 / number(y))
     if number(x) is not None:
@@ -136,14 +140,18 @@ def divide(layer: Layer, x: Operand, y: Operand) -> Value:
 
 @function("divide_no_nan")
 def divide_no_nan(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x / y, but 0 where y is 0."""
+    """X / y, but 0 where y is 0."""
     y = floats(layer, y)
     none = layer.through(ops.Equal(0.0), y)
     quotient = divide(layer, x, layer.add(ops.Fill(1.0), y, none))
     return layer.add(ops.Fill(0.0), quotient, none)
 
 
-@function("squared_difference", known=lambda x, y: np.square(np.subtract(x, y)))
+def _squared_difference(x: Any, y: Any) -> Any:
+    return np.square(np.subtract(x, y))
+
+
+@function("squared_difference", known=_squared_difference)
 def squared_difference(layer: Layer, x: Operand, y: Operand) -> Value:
     """(x - y) ** 2."""
     return layer.through(ops.Square(), floats(layer, subtract(layer, x, y)))
@@ -151,10 +159,16 @@ def squared_difference(layer: Layer, x: Operand, y: Operand) -> Value:
 
 @function("power", known=np.power)
 def power(layer: Layer, x: Operand, y: Operand) -> Value:
-    """x ** y."""
+    """X ** y."""
     exponent, base = number(y), number(x)
     if exponent is not None:
-        simple = {1: None, 2: ops.Square(), 0.5: ops.Sqrt(), -0.5: ops.Rsqrt(), -1: ops.Reciprocal()}
+        simple = {
+            1: None,
+            2: ops.Square(),
+            0.5: ops.Sqrt(),
+            -0.5: ops.Rsqrt(),
+            -1: ops.Reciprocal(),
+        }
         op = simple.get(exponent, ops.Power(float(exponent)))
         y = layer.through(op, floats(layer, x)) if op else floats(layer, x)
         keeps = dtype_of(layer, x) in ("int32", "int64") and isinstance(exponent, int)
@@ -184,9 +198,7 @@ _binary("floor_divide", operation=ops.FloorDivide)
 _binary("mod", "floormod", "floor_mod", "remainder", operation=ops.Mod)
 
 
-def _extreme(
-    name: str, operation: type[Operation], clip: Callable[[float], Operation]
-) -> Function:
+def _extreme(name: str, operation: type[Operation], clip: Callable[[float], Operation]) -> Function:
     @function(name, known=getattr(np, name))
     def apply(layer: Layer, x: Operand, y: Operand) -> Value:
         for one, other in ((x, y), (y, x)):
@@ -200,79 +212,12 @@ def _extreme(
 maximum = _extreme("maximum", ops.Maximum, lambda n: ops.Clip(low=n))
 minimum = _extreme("minimum", ops.Minimum, lambda n: ops.Clip(high=n))
 
-COMPARISONS: Mapping[str, tuple[Callable[..., Operation], str]] = {
-    "equal": (ops.Equal, "equal"),
-    "not_equal": (ops.NotEqual, "not_equal"),
-    "less": (ops.Less, "greater"),
-    "less_equal": (ops.LessEqual, "greater_equal"),
-    "greater": (ops.Greater, "less"),
-    "greater_equal": (ops.GreaterEqual, "less_equal"),
-}
-"""The operation of each relation, and the relation of the second operand to the first."""
+
+def _clipped(x: Any, low: Any = None, high: Any = None) -> Any:
+    return np.clip(x, low, high)
 
 
-def _comparison(name: str) -> Function:
-    operation, turned = COMPARISONS[name]
-
-    @function(name, known=getattr(np, name))
-    def apply(layer: Layer, x: Operand, y: Operand) -> Value:
-        if number(x) is not None:
-            x, y, compare = y, x, COMPARISONS[turned][0]
-        else:
-            compare = operation
-        n = number(y)
-        if n is None:
-            return layer.through(operation(), *promoted(layer, x, y)[0])
-        fits = dtype_of(layer, x) in ("int32", "int64") and n == int(n)
-        x = tensor(layer, x) if fits else floats(layer, x)
-        return layer.through(compare(float(n)), x)
-
-    return apply
-
-
-for _name in COMPARISONS:
-    _comparison(_name)
-
-TRUTHS: Mapping[str, type[Operation]] = {
-    "logical_and": ops.LogicalAnd,
-    "logical_or": ops.LogicalOr,
-    "logical_xor": ops.LogicalXor,
-}
-
-
-def _truth(name: str) -> Function:
-    @function(name, known=getattr(np, name))
-    def apply(layer: Layer, x: Operand, y: Operand) -> Value:
-        return layer.through(TRUTHS[name](), *(tensor(layer, v, "bool") for v in (x, y)))
-
-    return apply
-
-
-for _name in TRUTHS:
-    _truth(_name)
-
-
-@function("logical_not", known=np.logical_not)
-def logical_not(layer: Layer, x: Operand) -> Value:
-    """Whether it is not true."""
-    return layer.through(ops.LogicalNot(), tensor(layer, x, "bool"))
-
-
-@function("isnan", known=np.isnan)
-def isnan(layer: Layer, x: Operand) -> Value:
-    """Whether it is no number: then it differs from itself."""
-    x = floats(layer, x)
-    return layer.through(ops.NotEqual(), x, x)
-
-
-@function("where", known=np.where)
-def where(layer: Layer, condition: Operand, x: Operand, y: Operand) -> Value:
-    """x where the condition is true, else y."""
-    values, _ = promoted(layer, x, y)
-    return layer.through(ops.Where(), tensor(layer, condition, "bool"), *values)
-
-
-@function("clip", known=lambda x, low=None, high=None: np.clip(x, low, high))
+@function("clip", known=_clipped)
 def clip(layer: Layer, x: Operand, low: Operand = None, high: Operand = None) -> Value:
     """x, but no less than ``low`` and no more than ``high``."""
     limits = [None if n is None else number(n) for n in (low, high)]
@@ -284,12 +229,6 @@ def clip(layer: Layer, x: Operand, low: Operand = None, high: Operand = None) ->
     return layer.through(ops.Clip(least, most), tensor(layer, x))
 
 
-@function("cast", known=lambda x, dtype: _cast_known(x, dtype))
-def cast(layer: Layer, x: Operand, dtype: Any) -> Value:
-    """x as another dtype."""
-    return tensor(layer, x, graph_dtype(layer, dtype))
-
-
 def _cast_known(x: Any, dtype: Any) -> Known:
     """Sizes stay what they are: they are whole numbers, and may be open."""
     array = np.asarray(x)
@@ -299,37 +238,20 @@ def _cast_known(x: Any, dtype: Any) -> Known:
     return folded(array.astype(kinds.get(dtype, dtype)))
 
 
-@function("identity", "stop_gradient", "convert_to_tensor", "copy", known=lambda x: x)
+@function("cast", known=_cast_known)
+def cast(layer: Layer, x: Operand, dtype: Any) -> Value:
+    """X as another dtype."""
+    return tensor(layer, x, graph_dtype(layer, dtype))
+
+
+def _itself(x: Any) -> Any:
+    return x
+
+
+@function("identity", "stop_gradient", "convert_to_tensor", "copy", known=_itself)
 def identity(layer: Layer, x: Operand) -> Value:
-    """x itself."""
+    """X itself."""
     return tensor(layer, x).masked(None)
-
-
-@function("zeros_like")
-def zeros_like(layer: Layer, x: Operand) -> Operand:
-    """Zeros in the shape of x."""
-    return full_like(layer, x, 0)
-
-
-@function("ones_like")
-def ones_like(layer: Layer, x: Operand) -> Operand:
-    """Ones in the shape of x."""
-    return full_like(layer, x, 1)
-
-
-@function("full_like", known=np.full_like)
-def full_like(layer: Layer, x: Operand, value: Operand, dtype: Any = None) -> Value:
-    """One number in the shape of x."""
-    wanted = graph_dtype(layer, dtype) if dtype else dtype_of(layer, x)
-    x = tensor(layer, x)
-    itself = ops.LogicalXor() if dtype_of(layer, x) == "bool" else ops.Less()
-    never = layer.through(itself, x, x)
-    if wanted == "bool":
-        return layer.through(ops.LogicalNot(), never) if number(value) else never
-    filled = layer.through(ops.Cast(wanted), never)
-    if wanted == "float":
-        return linear(layer, filled, 1.0, number(value))
-    return add(layer, filled, int(number(value)))
 
 
 @function("log2", known=np.log2)

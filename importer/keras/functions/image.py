@@ -115,7 +115,7 @@ Pair = tuple[int, int]
 
 
 def _margin(layer: Layer, size: Size, target: Any, before: Any, after: Any, sign: int) -> Pair:
-    """What is added (or, sign -1, taken) at both ends of an axis, one of three numbers left open."""
+    """What is added (or, sign -1, taken) at both ends of an axis; one of three numbers is open."""
     if target is not None:
         if isinstance(size, str):
             raise layer.refuse("an image of the open size", size)
@@ -151,8 +151,8 @@ def crop_images(layer: Layer, x: Operand, data_format: Any = None, **margins: An
     """Images without their edges."""
 
     def compute(value: Value) -> Value:
-        return layer.add(ops.Cropping(tuple(_margins(layer, value, margins, "cropping", -1))), value)
+        return layer.add(
+            ops.Cropping(tuple(_margins(layer, value, margins, "cropping", -1))), value
+        )
 
     return with_channels_last(layer, x, data_format, compute)
-
-

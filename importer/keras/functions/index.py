@@ -9,6 +9,7 @@ import numpy as np
 
 from ....runtime import ops
 from ....runtime.tensor import Size, scaled, total
+from ...deferred import Deferred
 from ..layer import Layer, Value
 from .operand import (
     Open,
@@ -18,6 +19,7 @@ from .operand import (
     function,
     is_tensor,
     of_size,
+    remade,
     shape_of,
     shown,
     stored,
@@ -35,6 +37,8 @@ def getitem(layer: Layer, x: Operand, key: Any) -> Operand:
     keys = tuple(folded(k) if not isinstance(k, slice) else _plain(k) for k in keys)
     if not is_tensor(x):
         return folded(np.asarray(x)[keys])
+    if isinstance(x, Deferred):
+        return remade(x, str(keys), lambda array: array[keys])
     x = tensor(layer, x)
     taking = sum(k is not None and k is not ... for k in keys)
     if keys.count(...) > 1 or taking > layer.rank(x):
@@ -95,7 +99,7 @@ def _bound(layer: Layer, bound: Any, size: Size) -> int | None:
         return None
     if not isinstance(bound, Open):
         return whole(layer, bound, "slicing with")
-    distance = of_size(total((bound.size, scaled(size, -1))))
+    distance = of_size(total((bound.length, scaled(size, -1))))
     if isinstance(size, int) or not isinstance(distance, int) or distance > 0:
         raise layer.refuse("slicing with", bound)
     return distance or None
@@ -118,7 +122,7 @@ def slice_(layer: Layer, x: Operand, start_indices: Any, shape: Any) -> Operand:
     return getitem(layer, x, tuple(keys))
 
 
-@function("take", known=lambda x, indices, axis=None: np.take(x, indices, axis))
+@function("take", known=np.take)
 def take(layer: Layer, x: Operand, indices: Operand, axis: Any = None) -> Value:
     """The elements of x with these numbers along the axis; axes of the numbers take its place."""
     if axis is None:

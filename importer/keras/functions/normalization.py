@@ -8,10 +8,12 @@ import numpy as np
 
 from ....runtime import ops
 from ..layer import Layer, Value
+from .activation import softmax
 from .contraction import einsum
-from .elementwise import add, linear, multiply, power, subtract, where
+from .elementwise import add, linear, multiply, power, subtract
+from .logic import where
 from .operand import Operand, axes_of, floats, function, number, shape_of
-from .reduction import moments, norm, reduced, softmax, std, var
+from .reduction import moments, norm, reduced, std, var
 from .reshape import reshape
 
 EPSILON = 1e-7
@@ -22,7 +24,7 @@ EPSILON = 1e-7
 def normalize(
     layer: Layer, x: Operand, axis: Any = -1, order: Any = 2, epsilon: float | None = None
 ) -> Value:
-    """x by its length, which counts as no less than epsilon."""
+    """X by its length, which counts as no less than epsilon."""
     x, least = floats(layer, x), EPSILON if epsilon is None else float(epsilon)
     if order == 2:
         return layer.add(ops.L2Normalize(axes_of(layer, axis, layer.rank(x)), least**2), x)
@@ -32,7 +34,7 @@ def normalize(
 
 @function("standardize", "per_image_standardization")
 def standardize(layer: Layer, x: Operand) -> Value:
-    """x less its mean, by its standard deviation, over all axes of a row.
+    """X less its mean, by its standard deviation, over all axes of a row.
 
     The deviation counts as no less than that of one element of 1, as TensorFlow has it.
     """
@@ -50,7 +52,7 @@ def standardize(layer: Layer, x: Operand) -> Value:
 def rms_normalization(
     layer: Layer, x: Operand, scale: Operand = None, axis: Any = -1, epsilon: float | None = None
 ) -> Value:
-    """x by the root of the mean of its squares, times a scale."""
+    """X by the root of the mean of its squares, times a scale."""
     x = floats(layer, x)
     squares = reduced(layer, ops.ReduceMean, layer.add(ops.Square(), x), axis, True)
     y = layer.add(ops.Multiply(), x, _inverse_root(layer, squares, epsilon))
@@ -72,7 +74,7 @@ def layer_normalization(
     epsilon: float | None = None,
     rms_scaling: bool = False,
 ) -> Value:
-    """x less its mean, by its deviation, over some axes; times gamma, plus beta.
+    """X less its mean, by its deviation, over some axes; times gamma, plus beta.
 
     With ``rms_scaling`` the mean is not taken away, and there is no beta.
     """
@@ -99,9 +101,9 @@ def batch_normalization(
     x: Operand,
     mean: Operand,
     variance: Operand,
-    axis: Any = None,
     offset: Operand = None,
     scale: Operand = None,
+    axis: Any = None,
     epsilon: float = 1e-3,
 ) -> Value:
     """(x - mean) / sqrt(variance + epsilon) * scale + offset, of an axis or as they broadcast."""
@@ -144,4 +146,3 @@ def dot_product_attention(
 
 LOWEST = float(np.finfo(np.float32).min) / 2
 """What a score counts as that the mask leaves out."""
-

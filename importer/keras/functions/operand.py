@@ -7,8 +7,9 @@ and then, by NumPy. A size that the file leaves open takes part in it under its 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -31,18 +32,18 @@ Operand = Any
 class Open:
     """A size that is not known before the model runs."""
 
-    size: str
+    length: str
 
     def __str__(self) -> str:
-        return str(self.size)
+        return str(self.length)
 
     def __add__(self, other: Any) -> Any:
-        return of_size(total((self.size, _size(other))))
+        return of_size(total((self.length, _size(other))))
 
     __radd__ = __add__
 
     def __neg__(self) -> Any:
-        return of_size(scaled(self.size, -1))
+        return of_size(scaled(self.length, -1))
 
     def __sub__(self, other: Any) -> Any:
         return self + -other
@@ -51,14 +52,14 @@ class Open:
         return -self + other
 
     def __mul__(self, other: Any) -> Any:
-        return of_size(product((self.size, _size(other))))
+        return of_size(product((self.length, _size(other))))
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Any) -> Any:
         if not isinstance(other, int | np.integer) or other < 1:
             return NotImplemented
-        return of_size(window(self.size, int(other) - 1, int(other)))
+        return of_size(window(self.length, int(other) - 1, int(other)))
 
 
 def of_size(size: Size) -> Any:
@@ -68,7 +69,7 @@ def of_size(size: Size) -> Any:
 
 def _size(number: Any) -> Size:
     if isinstance(number, Open):
-        return number.size
+        return number.length
     if isinstance(number, int | np.integer):
         return int(number)
     raise Unsupported(f"an open size is computed with {number!r}, which is no whole number")
@@ -94,6 +95,7 @@ def function(*names: str, known: Function | None = None) -> Callable[[Applied], 
         def applied(layer: Layer, *args: Any, **kwargs: Any) -> Any:
             if known and not any(map(is_tensor, (*args, *kwargs.values()))):
                 operands, options = _arranged(signature.bind(layer, *args, **kwargs))
+                check_size(*(_count(operand) or 1 for operand in operands))
                 return known(*operands, **options)
             return compute(layer, *args, **kwargs)
 
@@ -104,6 +106,24 @@ def function(*names: str, known: Function | None = None) -> Callable[[Applied], 
         return applied  # pyright: ignore[reportReturnType]
 
     return register
+
+
+MOST_ELEMENTS = 1 << 26
+"""Of an array that is computed as a model is read."""
+
+
+def check_size(*sizes: Any) -> None:
+    """Whether an array of so many elements, one number times the other, is of reasonable size.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if (count := math.prod(int(n) for n in sizes)) > MOST_ELEMENTS:
+        raise ValueError(f"a constant of {count:,} elements")
+
+
+def _count(x: Any) -> int:
+    return sum(map(_count, x)) if isinstance(x, list | tuple) else np.size(x)
 
 
 def _arranged(given: inspect.BoundArguments) -> tuple[list[Any], dict[str, Any]]:
@@ -129,10 +149,17 @@ def is_tensor(x: Any) -> bool:
 def folded(x: Any) -> Any:
     """Lists of numbers as arrays, arrays of one number as that number."""
     if isinstance(x, list | tuple) and not is_tensor(x):
+        if len({np.shape(entry) for entry in x}) > 1:  # arrays to be joined
+            return x
         x = np.asarray(x)
     if isinstance(x, np.ndarray) and x.ndim == 0:
         return x.item()
     return x
+
+
+def array_of(value: Any, dtype: str) -> NDArray[Any]:
+    """A constant tensor of a dtype that Keras names."""
+    return np.asarray(value, WHOLE.get(dtype, "float32"))
 
 
 def number(x: Any) -> Any:
@@ -220,6 +247,11 @@ def stored(layer: Layer, x: Operand) -> Deferred:
     while name in layer.builder.parameters:
         name, number = f"{layer.call}/constant.{number}", number + 1
     return Deferred(name, array.shape, array.dtype, lambda: array)
+
+
+def remade(x: Deferred, what: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Deferred:
+    """A stored array changed as it is read; ``what`` tells it from others made of the same."""
+    return replace(x.map(change), name=f"{x.name}/{what}")
 
 
 def promoted(layer: Layer, *x: Operand) -> tuple[list[Value], str]:

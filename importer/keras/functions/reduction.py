@@ -77,17 +77,13 @@ def std(layer: Layer, x: Operand, axis: Any = None, keepdims: bool = False) -> V
 
 
 @function("moments")
-def moments(
-    layer: Layer, x: Operand, axes: Any, keepdims: bool = False
-) -> tuple[Value, Value]:
+def moments(layer: Layer, x: Operand, axes: Any, keepdims: bool = False) -> tuple[Value, Value]:
     """Mean and variance."""
     mean = reduced(layer, ops.ReduceMean, floats(layer, x), axes, keepdims)
     return mean, var(layer, x, axes, keepdims)
 
 
-@function("norm", known=lambda x, ord=None, axis=None, keepdims=False: np.linalg.norm(
-    x, ord, axis, keepdims
-))  # fmt: skip
+@function("norm", known=np.linalg.norm)
 def norm(
     layer: Layer, x: Operand, ord: Any = None, axis: Any = None, keepdims: bool = False
 ) -> Value:
@@ -97,7 +93,7 @@ def norm(
         squares = reduced(layer, ops.ReduceSum, layer.add(ops.Square(), x), axis, keepdims)
         return layer.add(ops.Sqrt(), squares)
     size, order = layer.add(ops.Abs(), x), number(ord)
-    if isinstance(axis, list | tuple) and len(axis) > 1 or order is None:
+    if (isinstance(axis, list | tuple) and len(axis) > 1) or order is None:
         raise layer.refuse("ord", ord)
     if abs(order) == np.inf:
         return reduced(layer, ops.ReduceMax if order > 0 else ops.ReduceMin, size, axis, keepdims)
@@ -107,29 +103,10 @@ def norm(
 
 @function("l2_normalize")
 def l2_normalize(layer: Layer, x: Operand, axis: Any = None, epsilon: float = 1e-12) -> Value:
-    """x / sqrt(max(sum of x ** 2, epsilon))."""
+    """X / sqrt(max(sum of x ** 2, epsilon))."""
     x = floats(layer, x)
     axes = None if axis is None else axes_of(layer, axis, layer.rank(x))
     return layer.add(ops.L2Normalize(axes, float(epsilon)), x)
-
-
-@function("softmax")
-def softmax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
-    """exp(x), divided by its sum along one axis, or several."""
-    x = floats(layer, x)
-    axes = axes_of(layer, axis, layer.rank(x))
-    if len(axes) == 1:
-        return layer.add(ops.Softmax(axes[0]), x)
-    total = layer.add(ops.LogSumExp(axes, True), x)
-    return layer.add(ops.Exponential(), layer.add(ops.Subtract(), x, total))
-
-
-@function("log_softmax")
-def log_softmax(layer: Layer, x: Operand, axis: Any = -1) -> Value:
-    """The logarithm of the softmax."""
-    x = floats(layer, x)
-    axes = axes_of(layer, axis, layer.rank(x))
-    return layer.add(ops.Subtract(), x, layer.add(ops.LogSumExp(axes, True), x))
 
 
 @function("argmax", known=np.argmax)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,21 @@ import numpy as np
 
 from ....runtime import ops
 from ....runtime.errors import Unsupported
-from ....runtime.tensor import Size, product, window
+from ....runtime.tensor import Size, Symbol, product, window
+from ...deferred import Deferred
 from ..layer import Layer, Value
-from .operand import Open, Operand, folded, function, is_tensor, number, of_size, shown, tensor
+from .operand import (
+    Open,
+    Operand,
+    folded,
+    function,
+    is_tensor,
+    number,
+    of_size,
+    remade,
+    shown,
+    tensor,
+)
 
 
 @function("shape", known=np.shape)
@@ -28,7 +41,7 @@ def sizes_of(layer: Layer, given: Any, what: str = "shape") -> list[Size]:
     for entry in entries:
         size = -1 if entry is None else folded(entry)
         if isinstance(size, Open):
-            sizes.append(size.size)
+            sizes.append(size.length)
         elif not is_tensor(size) and (n := number(size)) is not None and n == int(n):
             sizes.append(int(n))
         else:
@@ -36,10 +49,13 @@ def sizes_of(layer: Layer, given: Any, what: str = "shape") -> list[Size]:
     return sizes
 
 
-@function("reshape", known=lambda x, shape: np.reshape(x, shape))
-def reshape(layer: Layer, x: Operand, shape: Any) -> Value:
+@function("reshape", known=np.reshape)
+def reshape(layer: Layer, x: Operand, shape: Any) -> Operand:
     """The same elements, in C order, in another shape; one size may be -1 or None."""
     wanted = sizes_of(layer, shape)
+    if isinstance(x, Deferred):
+        sizes = _numbers(wanted)
+        return remade(x, f"shape{sizes}", lambda array: array.reshape(sizes))
     x = Value(layer.plain(tensor(layer, x)))
     if wanted.count(-1) == 2 and wanted[0] == -1:  # the batch, and a size to be found
         wanted[0] = layer.shape(x)[0]
@@ -65,20 +81,32 @@ def _unable(layer: Layer, have: Sequence[Size], target: Sequence[Size]) -> Unsup
     return layer.refuse("reshape of", " to ".join(f"({text})" for text in shapes))
 
 
-def _resolved(
-    layer: Layer, have: Sequence[Size], wanted: Sequence[Size]
-) -> tuple[Size, ...]:
+def _resolved(layer: Layer, have: Sequence[Size], wanted: Sequence[Size]) -> tuple[Size, ...]:
     """The shape with a size in the place of -1: one that makes as many elements of it."""
     if -1 not in wanted:
         return tuple(wanted)
-    rest, whole = product(n for n in wanted if n != -1), product(have)
-    found: list[Size] = [product(have[i:j]) for i in range(len(have)) for j in range(i, len(have) + 1)]
-    if isinstance(rest, int) and rest > 0:
-        found.append(window(whole, 0, rest))
-    for size in found:
-        if product((size, rest)) == whole and wanted.count(-1) == 1:
-            return tuple(size if n == -1 else n for n in wanted)
+    size = _divided(product(have), product(n for n in wanted if n != -1))
+    if size is not None and wanted.count(-1) == 1:
+        return tuple(size if n == -1 else n for n in wanted)
     raise _unable(layer, have, wanted)
+
+
+def _divided(whole: Size, by: Size) -> Size | None:
+    """Whole / by, if that is a size: of products of names the ones that are left."""
+    if isinstance(by, int):
+        size = window(whole, 0, by) if by > 0 else 0
+    else:
+        (factors, n), *more = _terms(whole).items()
+        (names, m), *others = _terms(by).items()
+        left = Counter(factors) - Counter(names)
+        size = product((n // m, *left.elements())) if not more and not others else 0
+    return size if product((size, by)) == whole else None
+
+
+def _terms(size: Size) -> Any:
+    """The sum of products that a size is: names and how often."""
+    size = product((size,))
+    return size.terms if isinstance(size, Symbol) else {(): size}
 
 
 def _row_by_row(have: Sequence[Size], target: Sequence[Size]) -> Any:

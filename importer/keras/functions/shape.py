@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ....runtime import ops
 from ....runtime.tensor import Size, product
+from ...deferred import Deferred
 from ..layer import Layer, Value
 from .operand import (
     Operand,
     axes_of,
+    check_size,
     folded,
     function,
     is_tensor,
     number,
     of_size,
     promoted,
+    remade,
     shape_of,
     shown,
     tensor,
@@ -28,20 +32,22 @@ from .operand import (
 from .reshape import sizes_of
 
 
-@function("transpose", "permute_dimensions", known=lambda x, axes=None: np.transpose(x, axes))
-def transpose(layer: Layer, x: Operand, axes: Any = None) -> Value:
+@function("transpose", "permute_dimensions", known=np.transpose)
+def transpose(layer: Layer, x: Operand, axes: Any = None) -> Operand:
     """Axis i is axis ``axes[i]`` of x; without axes the order is turned round."""
-    x = tensor(layer, x)
-    rank = layer.rank(x)
+    rank = len(shape_of(layer, x))
     order = tuple(reversed(range(rank))) if axes is None else axes_of(layer, axes, rank)
     if sorted(order) != list(range(rank)):
         raise layer.refuse("axes", shown(axes))
+    if isinstance(x, Deferred):
+        return remade(x, f"axes{order}", lambda array: array.transpose(order))
+    x = tensor(layer, x)
     return Value(x.name, tuple((x.axes or range(rank))[axis] for axis in order))
 
 
 @function("swapaxes", known=np.swapaxes)
 def swapaxes(layer: Layer, x: Operand, axis1: Any, axis2: Any) -> Value:
-    """x with two of its axes in each other's place."""
+    """X with two of its axes in each other's place."""
     x = tensor(layer, x)
     order = list(range(layer.rank(x)))
     a, b = axes_of(layer, [axis1, axis2], len(order))
@@ -51,7 +57,7 @@ def swapaxes(layer: Layer, x: Operand, axis1: Any, axis2: Any) -> Value:
 
 @function("moveaxis", known=np.moveaxis)
 def moveaxis(layer: Layer, x: Operand, source: Any, destination: Any) -> Value:
-    """x with some of its axes in other places; the others keep their order."""
+    """X with some of its axes in other places; the others keep their order."""
     x = tensor(layer, x)
     rank = layer.rank(x)
     left, to = axes_of(layer, source, rank), axes_of(layer, destination, rank)
@@ -69,9 +75,9 @@ def expand_dims(layer: Layer, x: Operand, axis: Any = -1) -> Value:
     return layer.add(ops.ExpandDims(axes_of(layer, axis, layer.rank(x) + count)), x)
 
 
-@function("squeeze", known=lambda x, axis=None: np.squeeze(x, axis))
+@function("squeeze", known=np.squeeze)
 def squeeze(layer: Layer, x: Operand, axis: Any = None) -> Value:
-    """x without axes of size 1; without any of them, unless told which."""
+    """X without axes of size 1; without any of them, unless told which."""
     x = tensor(layer, x)
     if axis is None or wholes(layer, axis, "axis") == ():
         axes = tuple(i for i, size in enumerate(layer.shape(x)) if size == 1)
@@ -96,7 +102,9 @@ def stack(layer: Layer, x: Sequence[Operand], axis: Any = 0) -> Value:
     return concatenate(layer, [layer.add(ops.ExpandDims(at), value) for value in values], at[0])
 
 
-def part(layer: Layer, x: Value, axis: int, begin: int | None, end: int | None, step: int = 1) -> Value:
+def part(
+    layer: Layer, x: Value, axis: int, begin: int | None, end: int | None, step: int = 1
+) -> Value:
     """A slice of one axis."""
     before = (None,) * axis
     op = ops.StridedSlice((*before, begin), (*before, end), (*before, step if step != 1 else None))
@@ -112,12 +120,12 @@ def split(
     at = axes_of(layer, axis, len(shape_of(layer, x)))[0]
     count, size = number(indices_or_sections), shape_of(layer, x)[at]
     if count is None:
-        cuts = [0, *wholes(layer, indices_or_sections, "indices_or_sections"), None]
+        cuts: list[Any] = [0, *wholes(layer, indices_or_sections, "indices_or_sections"), None]
     elif isinstance(size, int) and size % count == 0:
         cuts = list(range(0, size + 1, size // int(count)))
     else:
         raise layer.refuse(f"splitting an axis of size {size} into", count)
-    bounds = zip(cuts, cuts[1:], strict=False)
+    bounds = pairwise(cuts)
     if not isinstance(x, Value):
         return tuple(np.split(x, cuts[1:-1], at))
     return tuple(part(layer, x, at, begin, end) for begin, end in bounds)
@@ -138,7 +146,12 @@ def unstack(layer: Layer, x: Operand, axis: Any = 0, num: Any = None) -> tuple[O
     return tuple(layer.add(ops.Squeeze(at), one) for one in each)
 
 
-@function("tile", known=np.tile)
+def _tiled(x: Any, repeats: Any) -> Any:
+    check_size(np.size(x), *np.ravel(repeats))
+    return np.tile(x, repeats)
+
+
+@function("tile", known=_tiled)
 def tile(layer: Layer, x: Operand, repeats: Any) -> Value:
     """The whole, so many times along each axis."""
     x = tensor(layer, x)
@@ -149,7 +162,12 @@ def tile(layer: Layer, x: Operand, repeats: Any) -> Value:
     return layer.add(ops.Tile((1,) * missing + times), x)
 
 
-@function("repeat", "repeat_elements", known=lambda x, repeats, axis=None: np.repeat(x, repeats, axis))
+def _repeated(x: Any, repeats: Any, axis: Any = None) -> Any:
+    check_size(np.size(x), np.sum(repeats))
+    return np.repeat(x, repeats, axis)
+
+
+@function("repeat", "repeat_elements", known=_repeated)
 def repeat(layer: Layer, x: Operand, repeats: Any, axis: Any = None) -> Value:
     """Each element so many times along the axis."""
     x = tensor(layer, x)
@@ -190,7 +208,7 @@ def pad(
     return layer.add(op, x)
 
 
-@function("flip", "reverse", known=lambda x, axis=None: np.flip(x, axis))
+@function("flip", "reverse", known=np.flip)
 def flip(layer: Layer, x: Operand, axis: Any = None) -> Value:
     """From the end to the beginning along some axes."""
     x = tensor(layer, x)
@@ -199,7 +217,7 @@ def flip(layer: Layer, x: Operand, axis: Any = None) -> Value:
     return x
 
 
-@function("roll", known=lambda x, shift, axis=None: np.roll(x, shift, axis))
+@function("roll", known=np.roll)
 def roll(layer: Layer, x: Operand, shift: Any, axis: Any = None) -> Value:
     """The elements so many places further along axes; those that fall off come in again."""
     if axis is None:
@@ -227,7 +245,25 @@ def size(layer: Layer, x: Operand) -> Operand:
     return of_size(product(layer.shape(tensor(layer, x))))
 
 
-@function("arange", "range", known=np.arange)
+def _range(*bounds: Any) -> Any:
+    start, stop, step = (*((0,) * (len(bounds) == 1)), *bounds, 1)[:3]
+    check_size(abs((stop - start) / step))
+    return np.arange(start, stop, step)
+
+
+def _full(shape: Any, value: Any) -> Any:
+    sizes = np.ravel(shape)
+    check_size(*sizes)
+    return np.full([int(n) for n in sizes], value)
+
+
+@function("full", known=_full)
+def full(layer: Layer, shape: Any, value: Any) -> Value:
+    """One number in a shape that is known."""
+    raise layer.refuse("filling the shape", shown(shape))
+
+
+@function("arange", "range", known=_range)
 def arange(layer: Layer, *bounds: Operand) -> Value:
     """Numbers one after the other, between bounds that are known."""
     raise layer.refuse("bounds", shown(bounds))

@@ -35,7 +35,7 @@ def spread(layer: Layer, given: Any, count: int, what: str) -> tuple[int, ...]:
 
 
 def padding_of(layer: Layer, given: Any, count: int) -> Any:
-    """"valid", "same", or (before, after) for each spatial axis."""
+    """Padding as operations have it: "valid", "same", or (before, after) for each spatial axis."""
     if isinstance(given, str):
         return given.lower()
     pairs = np.asarray(given)
@@ -163,9 +163,7 @@ def _adaptive(layer: Layer, x: Operand, operation: Any, size: Any, data_format: 
 
 
 @function("adaptive_max_pool")
-def adaptive_max_pool(
-    layer: Layer, x: Operand, output_size: Any, data_format: Any = None
-) -> Value:
+def adaptive_max_pool(layer: Layer, x: Operand, output_size: Any, data_format: Any = None) -> Value:
     """The largest elements of so many windows."""
     return _adaptive(layer, x, ops.AdaptiveMaxPooling, output_size, data_format)
 

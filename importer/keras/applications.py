@@ -1,0 +1,25 @@
+"""Converters: classes that models of keras.applications have of their own (ConvNeXt)."""
+
+from __future__ import annotations
+
+from ...runtime import ops
+from .layer import Layer, Value, keras
+
+
+@keras("LayerScale")
+def layer_scale(layer: Layer, x: Value) -> Value:
+    """Each channel times a number of its own."""
+    layer.get("init_values", None)
+    width = layer["projection_dim"]
+    # Neither Keras gives its variable a name.
+    gamma = layer.take(gamma="gamma|variable|Variable")["gamma"]
+    if gamma.shape != (width,):
+        raise layer.refuse("projection_dim", width)
+    return layer.add(ops.Multiply(), x, layer.add(ops.Constant(gamma.shape), value=gamma))
+
+
+@keras("StochasticDepth")
+def stochastic_depth(layer: Layer, x: Value) -> Value:
+    """A branch that is left out now and then in training."""
+    layer.get("drop_path_rate", None)
+    return x.masked(None)
