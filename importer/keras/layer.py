@@ -225,8 +225,9 @@ class Origin:
         return generation_of(self.version)
 
     def is_before(self, *numbers: int) -> bool:
-        """Whether the file is of an older version, such as (2, 4), than this."""
-        return [int(n) for n in re.findall(r"\d+", self.version)[: len(numbers)]] < list(numbers)
+        """Whether the file is of an older version than this, such as (2, 4), as far as it says."""
+        found = [int(n) for n in re.findall(r"\d+", self.version)[: len(numbers)]]
+        return found < list(numbers[: len(found)])
 
     @property
     def is_tf_keras(self) -> bool:

@@ -23,7 +23,7 @@ ARITHMETIC = {
 def arithmetic(layer: Layer, *x: Value) -> Value:
     rank = max(map(layer.rank, x))
     aligned = [_aligned(layer, value, rank) for value in x]
-    if layer.generation > 2 and layer.kind in MINDFUL and any(value.mask for value in aligned):
+    if _is_generous(layer) and layer.kind in MINDFUL and any(value.mask for value in aligned):
         y = MINDFUL[layer.kind](layer, aligned)
     else:
         y = layer.through(ARITHMETIC[layer.kind](), *aligned)
@@ -37,7 +37,7 @@ def _aligned(layer: Layer, x: Value, rank: int) -> Value:
 
 
 def _product(layer: Layer, x: Sequence[Value]) -> Value:
-    """Keras 3 takes ones for what is masked, and zero where all is."""
+    """What is masked counts as one; where all is, the product is zero."""
     masks = [_over_features(layer, value) for value in x]
     factors = [
         layer.add(ops.Fill(1.0, where=False), value, mask) if mask else value
@@ -50,7 +50,7 @@ def _product(layer: Layer, x: Sequence[Value]) -> Value:
 
 
 def _extreme(layer: Layer, x: Sequence[Value]) -> Value:
-    """Keras 3 takes the one for the other where one of two tensors is masked."""
+    """Where one of two tensors is masked, the other is taken for it."""
     y, *others = x
     before = _over_features(layer, y)
     for value in others:
@@ -65,7 +65,12 @@ def _extreme(layer: Layer, x: Sequence[Value]) -> Value:
 
 
 MINDFUL = {"Maximum": _extreme, "Minimum": _extreme, "Multiply": _product}
-"""Layers of Keras 3 whose numbers depend on masks."""
+"""Layers whose numbers depend on masks since Keras 3.4."""
+
+
+def _is_generous(layer: Layer) -> bool:
+    """Whether a step counts if any tensor has it: so since Keras 3.4, before all had to have it."""
+    return not layer.origin.is_before(3, 4)
 
 
 def _over_features(layer: Layer, x: Value) -> Value | None:
@@ -120,17 +125,11 @@ def dot(layer: Layer, x: Value, y: Value) -> Value:
 
 
 def _together(layer: Layer, x: Sequence[Value]) -> Value | None:
-    """The mask of tensors that lie over each other.
-
-    Keras 3 keeps a step that any of them has, and none where one of them has all; before, it took a
-    step that each of those with masks had.
-    """
+    """The mask of tensors that lie over each other; one without a mask has all its steps."""
     masks = [value.mask for value in x if value.mask]
-    if not masks or (layer.generation > 2 and len(masks) < len(x)):
-        return None
-    if layer.generation > 2:
-        return reduce(_either(layer), masks)
-    return reduce(lambda a, b: layer.add(ops.LogicalAnd(), a, b), masks)
+    if not _is_generous(layer):
+        return reduce(lambda a, b: layer.add(ops.LogicalAnd(), a, b), masks) if masks else None
+    return reduce(_either(layer), masks) if masks and len(masks) == len(x) else None
 
 
 def _one_after_another(layer: Layer, x: Sequence[Value]) -> Value | None:

@@ -59,8 +59,8 @@ class Call:
         if training:
             raise layer.refuse("training", training)
         own = [x.mask if x and _heeds_masks(layer) else None for x in (query, value, key)]
-        if layer.kind == "MultiHeadAttention" or query_mask is None:
-            query_mask = own[0]  # Keras 3 overwrites what it is given
+        if _takes_masks_off(layer) or query_mask is None:
+            query_mask = own[0]
         window = layer.get("sliding_window", None)
         steps = (query_mask, value_mask or own[1], key_mask or own[2])
         if layer.rank(query) != 3 and (any(steps) or window or use_causal_mask):
@@ -77,7 +77,8 @@ class Call:
         mask = _with_explicit(layer, implied, attention_mask)
         scores = bool(return_attention_scores)
         slow = number(layer.get("dropout", 0.0)) > 0 or scores or layer.rank(query) != 3
-        return cls(query, value, key or value, mask, scores, slow and layer.generation > 2)
+        zeros = slow and not layer.origin.is_before(3, 14)
+        return cls(query, value, key or value, mask, scores, zeros)
 
     def weights(self, layer: Layer, scores: Value, axes: int) -> Value:
         """How much of each value there is in each row of the scores, whose last axes they are."""
@@ -93,6 +94,14 @@ class Call:
 
 def _heeds_masks(layer: Layer) -> bool:
     return layer.generation > 2 or not layer.origin.is_before(2, 10)
+
+
+def _takes_masks_off(layer: Layer) -> bool:
+    """Whether it takes the masks off its tensors, which are those that later layers are called on.
+
+    So since Keras 3.8; it has then forgotten a mask of the query that it was given, too.
+    """
+    return layer.kind == "MultiHeadAttention" and not layer.origin.is_before(3, 8)
 
 
 def _with_explicit(layer: Layer, implied: Value | None, given: Value | None) -> Value | None:
@@ -181,8 +190,7 @@ def _gated(layer: Layer, y: Value, gate: list[Value]) -> Value:
 
 def _result(layer: Layer, call: Call, y: Value, weights: Value) -> Result:
     y = y.masked(call.query.mask if _heeds_masks(layer) else None)
-    if layer.kind == "MultiHeadAttention" and layer.generation > 2:
-        # It takes the masks off its tensors, which are those that later layers are called on.
+    if _takes_masks_off(layer):
         layer.builder.unmasked |= {x.name for x in (call.query, call.value, call.key)}
     return (y, weights) if call.returns_scores else y
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.check import Array
+from .hdf5 import Group, open_file
 
 SECONDS = 1800
 LONGEST_WORD = 200  # characters of what Keras says of a file
@@ -39,7 +40,7 @@ def main(model: str, inputs: str, answer: str, options: str = "{}") -> int:
 
 def in_a_cage(work: Callable[[], None]) -> int:
     """Does it under limits; 0, or 1 and a line that says what went wrong."""
-    _set_limits()
+    set_limits()
     try:
         work()
     except Exception as error:  # Keras raises whatever it likes about a file it cannot read
@@ -50,7 +51,8 @@ def in_a_cage(work: Callable[[], None]) -> int:
     return 0
 
 
-def _set_limits() -> None:
+def set_limits() -> None:
+    """Bounds what the process may use, for the file may be hostile."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = {
         resource.RLIMIT_AS: max(memory, SMALLEST_SPACE),
@@ -87,6 +89,7 @@ def bear_witness(
     """
     keras: Any = import_module(package)
     loaded = _loaded(keras, model, weights)
+    check_order(loaded, Path(weights or model))
     arrays = read_arrays(Path(inputs))
     functional = _functional(loaded)
     if functional is None:
@@ -122,6 +125,29 @@ def _loaded(keras: Any, model: str, weights: str | None) -> Any:
     if weights:
         loaded.load_weights(weights)
     return loaded
+
+
+def check_order(loaded: Any, path: Path) -> None:
+    """Whether the arrays of an HDF5 file came to the layers they are of.
+
+    Keras goes by order, and on loading it may put layers into another order.
+
+    Raises:
+        ValueError: they did not.
+    """
+    if path.suffix != ".h5":
+        return
+    with open_file(path) as file:
+        root = Group(path, file)
+        stored = root.group("model_weights") if "model_weights" in root else root
+        if not stored.has_attribute("layer_names"):
+            return
+        names = stored.texts("layer_names")
+        filled = [name for name in names if stored.group(name).texts("weight_names")]
+    layers = [layer.name for layer in loaded.layers if layer.weights]
+    if set(layers) == set(filled) and layers != filled:
+        one, other = next((a, b) for a, b in zip(filled, layers, strict=True) if a != b)
+        raise ValueError(f"it gives the arrays of {one!r} to {other!r}")
 
 
 def _functional(model: Any) -> Any:

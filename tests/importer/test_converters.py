@@ -200,13 +200,6 @@ REFUSED: dict[str, tuple[str, tuple[int, ...], dict[str, Any], type[CortexError]
         "activation 'f' is not supported",
     ),
     "dtype": ("Flatten", IMAGE, {"dtype": "int9"}, Unsupported, "dtype 'int9' is not supported"),
-    "softmax over two axes": (
-        "Softmax",
-        IMAGE,
-        {"axis": [1, 2]},
-        Unsupported,
-        r"axis \[1, 2\] is not supported",
-    ),
     "a window larger than the input": (
         "MaxPooling2D",
         IMAGE,

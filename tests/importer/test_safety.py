@@ -150,7 +150,7 @@ def test_a_file_is_known_by_its_content(kind: Kind, tmp_path: Path) -> None:
         assert sniff(path) == kind
 
 
-@pytest.mark.parametrize("kind", KINDS.keys() - {"hdf5", "zip"})
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"hdf5", "zip"}))
 def test_what_is_no_model_is_refused_by_what_it_is(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "model.h5"
     path.write_bytes(KINDS[kind][0])
