@@ -17,7 +17,7 @@ export CORTEX_DATA ?= $(abspath $(SHARED)/data)
 endif
 
 
-.PHONY: demo test test-slow lint format bench image-root pb digits clean help
+.PHONY: demo test test-slow lint format bench zoo docs image-root pb digits clean help
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -58,6 +58,16 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/import.py
 	$(BIN)/python benchmarks/serve.py
+
+docs: $(VENV)/dev
+	$(BIN)/python -m cortex.importer.keras.catalogue > docs/keras.md
+
+# The architectures that Keras brings: written by it, imported, proved; docs/zoo.md keeps the table.
+# It takes hours; ZOO=--few, or names of architectures, less.
+zoo: $(VENV)/dev
+	$(BIN)/python benchmarks/zoo.py --write docs/zoo.md $(ZOO)
+	! $(BIN)/python -c 'import tf_keras' 2>/dev/null || \
+	    $(BIN)/python benchmarks/zoo.py --write docs/zoo.md --package tf_keras $(ZOO)
 
 # The build step of the Dockerfile, into build/image instead of /opt/cortex; EXTRA=gpu as there.
 EXTRA ?= cpu

@@ -33,8 +33,11 @@ tf2onnx.convert.from_keras(model, output_path=sys.argv[3])
 """
 VERSIONS = """
 import sys
-from importlib.metadata import version
-print(*(f"{name} {version(name)}" for name in sys.argv[1:]), sep=", ")
+from importlib.metadata import PackageNotFoundError, version
+try:
+    print(*(f"{name} {version(name)}" for name in sys.argv[1:]), sep=", ")
+except PackageNotFoundError as error:
+    sys.exit(f"{error.name} is not installed")
 """
 
 
@@ -134,6 +137,7 @@ def _said(command: Sequence[str]) -> str:
     except OSError as error:
         raise Unavailable(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Unavailable(next((x for x in reversed(lines) if "rror" in x), lines[-1]))
+        if "NewConnectionError" in done.stderr:
+            raise Unavailable("the package index cannot be reached")
+        raise Unavailable((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
     return done.stdout.strip()

@@ -157,15 +157,22 @@ def load(file: str) -> Row:
     start = time.monotonic()
     imported = read(file, reference="keras")
     graph, report = imported.network.graph, imported.report
-    word = "verified" if report.verified else "consistent" if report.agrees else "differs"
     return {
         "parameters": sum(tensor.size for tensor in graph.parameters.values()),
         "layers": len(graph.layers),
         "largest": report.largest,
         "seconds": time.monotonic() - start,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "verdict": f"{word} ({report.reference or report.evidence})",
+        "verdict": _verdict(report),
     }
+
+
+def _verdict(report: Any) -> str:
+    if report.verified:
+        return f"verified: {report.reference}"
+    if report.agrees and report.evidence == "keras-rewritten":
+        return f"verified as rewritten: {report.notes[0]}"
+    return "differs" if report.first_difference else "not verified"
 
 
 STEPS = {"build": build, "load": load}

@@ -36,8 +36,26 @@ def as_text() -> str:
     return "\n".join(f"{kind:{width}}  {', '.join(found[kind])}".rstrip() for kind in found)
 
 
+PAGE = """\
+# Keras layers that are read
+
+Printed by `make docs` from the converters themselves. Options that matter in training alone
+(initializers, regularizers, constraints, `trainable`, …) may stand in a file and are not listed;
+any other option is refused by its name. `cortex-import --list-layers` prints the same.
+
+| Layer | Options |
+| --- | --- |
+{rows}
+
+Operations of `keras.ops` as nodes of a model: {operations}.
+
+What a `TFOpLambda`, a `TensorFlowOpLayer` and an expression of a mapping may call are the functions
+that [keras-extending.md](keras-extending.md) lists.
+"""
+
+
 def as_markdown() -> str:
-    """A table of the layers, then the operations by name."""
+    """A page with a table of the layers, then the operations by name."""
     found = layers()
     rows = [
         f"| {kind} | {', '.join(f'`{option}`' for option in options) or '–'} |"
@@ -45,8 +63,7 @@ def as_markdown() -> str:
         if not kind.startswith(OPERATIONS)
     ]
     names = [kind.removeprefix(OPERATIONS) for kind in found if kind.startswith(OPERATIONS)]
-    table = "\n".join(["| Layer | Options that are read |", "| --- | --- |", *rows])
-    return f"{table}\n\nOperations of `keras.ops` as nodes of a model: {', '.join(names)}.\n"
+    return PAGE.format(rows="\n".join(rows), operations=", ".join(names))
 
 
 def _options(function: Callable[..., Any], seen: set[Any]) -> Iterator[str]:
@@ -88,3 +105,7 @@ def _is_ours(function: Any) -> bool:
     if not inspect.isfunction(function) or not module.startswith(__package__ or "?"):
         return False
     return next(iter(inspect.signature(function).parameters), "") in LAYERS
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

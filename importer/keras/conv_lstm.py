@@ -12,7 +12,7 @@ from ..deferred import Array, Deferred
 from .axes import has_channels_first, per_axis
 from .convolution import oriented
 from .layer import Layer, Value, keras
-from .recurrent import INERT, Cell, backwards, function, run
+from .recurrent import INERT, Cell, backwards, function, given_states, run
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -41,12 +41,13 @@ def conv_lstm(layer: Layer, x: Value, *more: Value) -> Any:
         use_bias="bias" in arrays,
         reverse=backwards(layer),
     )
+    states = given_states(layer, more)
     if first:
         x = _turned(x, (0, 1, *range(3, count + 3), 2))
-        more = tuple(_turned(state, (0, *range(2, count + 2), 1)) for state in more)
+        states = [_turned(state, (0, *range(2, count + 2), 1)) for state in states]
     whole = Value(layer.plain(x), (), x.mask)
     _, *after = op.infer(layer.tensor(whole))
-    result = run(layer, [Cell(op, arrays, tuple(state.shape for state in after))], whole, more)
+    result = run(layer, [Cell(op, arrays, tuple(state.shape for state in after))], whole, states)
     return _channels_first(layer, result, count) if first else result
 
 

@@ -438,13 +438,17 @@ class Layer:
         return self.add(ops.Constant(floats.shape), value=stored)
 
     def state(self, name: str, shape: tuple[Size, ...]) -> Value:
-        """A state that a call takes from the one before; zeros in the first."""
-        return self.builder.add_input(f"{self.call}/{name}", Tensor(shape))
+        """A state that a call takes from the one before; zeros in the first of all."""
+        held = f"{self.path}/{name}"
+        if held not in self.builder.types:
+            return self.builder.add_input(held, Tensor(shape))
+        return Value(self.builder.states.get(held, held))
 
-    def keep(self, state: Value, new: Value) -> None:
-        """What the state is to be in the next call."""
-        self.builder.states[state.name] = self.plain(new)
-        self.builder.state_outputs[state.name] = f"{state.name}/next"
+    def keep(self, name: str, new: Value) -> None:
+        """What the state of that name is to be in the next call."""
+        held = f"{self.path}/{name}"
+        self.builder.states[held] = self.plain(new)
+        self.builder.state_outputs[held] = f"{held}/next"
 
     def inner(self, entry: Any, arrays: Arrays, name: str = "") -> Layer:
         """A layer that this one holds, {class_name, config}, with its own share of the arrays."""

@@ -146,6 +146,12 @@ def _given_states(facts: Facts) -> bool:
     )
 
 
+def _axes_dropped(facts: Facts) -> bool:
+    axes = [config["axis"] for _, config in facts.layers if "axis" in config]
+    several = any(axis is None or (isinstance(axis, list) and len(axis) != 1) for axis in axes)
+    return several and facts.file.format not in ("keras-zip", "keras-directory")
+
+
 MISREADINGS = (
     Misreading(
         BOTH,
@@ -168,6 +174,11 @@ MISREADINGS = (
         lambda facts: (
             facts.is_old and any("reset_after" not in c for c in facts.of("GRU", "GRUCell"))
         ),
+    ),
+    Misreading(
+        (KERAS_3,),
+        "from HDF5 it takes a layer over several axes for one over the last",
+        _axes_dropped,
     ),
     Misreading(
         (KERAS_3,),

@@ -39,7 +39,7 @@ class Cell:
     "SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU", "UnifiedLSTM", "UnifiedGRU", "LSTMV2", "GRUV2"
 )
 def recurrent(layer: Layer, x: Value, *states: Value) -> Any:
-    return run(layer, [_cell(layer, layer, backwards(layer))], x, states)
+    return run(layer, [_cell(layer, layer, backwards(layer))], x, given_states(layer, states))
 
 
 @keras("RNN")
@@ -48,7 +48,7 @@ def rnn(layer: Layer, x: Value, *states: Value) -> Any:
     if inner.kind != "StackedRNNCells":
         cell = _cell(layer, inner, backwards(layer))
         inner.finish()
-        return run(layer, [cell], x, states)
+        return run(layer, [cell], x, given_states(layer, states))
     entries: list[Any] = inner["cells"]
     cells: list[Cell] = []
     for number, (entry, share) in enumerate(zip(entries, _shares(inner, entries), strict=True)):
@@ -58,7 +58,7 @@ def rnn(layer: Layer, x: Value, *states: Value) -> Any:
     old = layer.generation < 3 and not layer.origin.is_tf_keras and layer.origin.is_before(2, 3)
     last_first = bool(inner.get("reverse_state_order", old))
     inner.finish()
-    return run(layer, cells, x, states, last_first=last_first)
+    return run(layer, cells, x, given_states(layer, states), last_first=last_first)
 
 
 def _shares(inner: Layer, entries: Sequence[Any]) -> Iterator[Arrays]:
@@ -104,7 +104,8 @@ def _cell(layer: Layer, cell: Layer, reverse: bool) -> Cell:
     states = (("N", units),) * STATES[kind]
     if kind == "SimpleRNN":
         return Cell(ops.SimpleRNN(units, **options), arrays, states)
-    if cudnn or (bias and arrays["bias"].shape == (2 * GATES[kind] * units,)):
+    # Either kind of layer loads what the other one stored: the size of the bias tells whose it is.
+    if bias and arrays["bias"].shape == (2 * GATES[kind] * units,):
         arrays = _from_cudnn(arrays, GATES[kind])
     if kind == "LSTM":
         return Cell(ops.LSTM(units, **options), arrays, states)
@@ -149,15 +150,13 @@ def _from_cudnn(arrays: dict[str, Deferred], gates: int) -> dict[str, Deferred]:
 
 
 def run(
-    layer: Layer, cells: Sequence[Cell], x: Value, more: Sequence[Value], *, last_first: bool = False
+    layer: Layer, cells: Sequence[Cell], x: Value, given: list[Value], *, last_first: bool = False
 ) -> Any:
     """Cells over cells; each step's output of one is the input of the next.
 
-    ``more`` are states to begin with, ``last_first`` those of the last cell before the others'.
+    ``given`` are states to begin with, ``last_first`` those of the last cell before the others'.
     """
-    check_constants(layer)
-    given = list(layer.flat([layer.given("initial_state", list(more))]))
-    states, kept = _first_states(layer, cells, _in_order(given, cells, last_first))
+    states = _first_states(layer, cells, _in_order(given, cells, last_first))
     mask = steps_heeded(layer, x, given)
     y, initial, last = x, list(states), list[list[Value]]()
     for cell in cells:
@@ -165,8 +164,9 @@ def run(
         y, *after = layer.add_all(cell.op, y, mask, *own, **cell.arrays)
         last.append(after)
     flat = [state for after in last for state in after]
-    for state, new in zip(kept, flat, strict=False):
-        layer.keep(state, new)
+    if layer.get("stateful", False):
+        for number, new in enumerate(flat):
+            layer.keep(f"state_{number}", new)
     y, is_repeated = _where_masked(layer, y, mask, states[-len(cells[-1].states) :])
     if layer.get("return_sequences", False):
         output = (layer.flipped(y, 1) if backwards(layer) else y).masked(_of_steps(layer, x))
@@ -179,14 +179,15 @@ def run(
     return (output, *flat) if layer.get("return_state", False) else output
 
 
-def check_constants(layer: Layer) -> None:
-    """Whether the call has no constants, which only a user's own cells take.
+def given_states(layer: Layer, more: Sequence[Value]) -> list[Value]:
+    """The states that a call was given, after its input or by name.
 
     Raises:
-        Unsupported: it has.
+        Unsupported: it was given constants, which only a user's own cells take.
     """
     if layer.get("num_constants", None) or layer.given("constants"):
         raise layer.refuse("constants", "of a call")
+    return list(layer.flat([layer.given("initial_state", list(more))]))
 
 
 def _of_steps(layer: Layer, x: Value) -> Value | None:
@@ -263,21 +264,17 @@ def _in_order(states: list[Value], cells: Sequence[Cell], last_first: bool) -> l
     return ordered + states
 
 
-def _first_states(
-    layer: Layer, cells: Sequence[Cell], states: list[Value]
-) -> tuple[Sequence[Value], Sequence[Value]]:
-    """The states to begin with, and those of them that live on to the next call."""
-    stateful = bool(layer.get("stateful", False))
-    count = sum(len(cell.states) for cell in cells)
-    if states and len(states) != count:
-        raise layer.refuse("initial_state", f"of {len(states)} tensors for {count} states")
-    if not stateful:
-        return states, ()
+def _first_states(layer: Layer, cells: Sequence[Cell], given: list[Value]) -> Sequence[Value]:
+    """The states to begin with; none if they are zeros."""
     shapes = [shape for cell in cells for shape in cell.states]
+    if given and len(given) != len(shapes):
+        raise layer.refuse("initial_state", f"of {len(given)} tensors for {len(shapes)} states")
+    if not layer.get("stateful", False):
+        return given
     kept = [layer.state(f"state_{i}", shape) for i, shape in enumerate(shapes)]
-    if not states:
-        return kept, kept
-    return _unless_zero(layer, kept, states) if layer.origin.is_tf_keras else states, kept
+    if not given:
+        return kept
+    return _unless_zero(layer, kept, given) if layer.origin.is_tf_keras else given
 
 
 def _unless_zero(layer: Layer, kept: Sequence[Value], given: Sequence[Value]) -> list[Value]:

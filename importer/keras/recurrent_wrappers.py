@@ -6,7 +6,7 @@ from typing import Any
 
 from ...runtime import ops
 from .layer import Layer, Value, keras
-from .recurrent import check_constants, steps_heeded
+from .recurrent import given_states, steps_heeded
 
 MERGES = {"sum": ops.Add, "ave": ops.Average, "mul": ops.Multiply}
 
@@ -15,8 +15,7 @@ MERGES = {"sum": ops.Add, "ave": ops.Average, "mul": ops.Multiply}
 def bidirectional(layer: Layer, x: Value, *more: Value) -> Any:
     entry: Any = layer["layer"]
     other: Any = layer.get("backward_layer", None) or _turned_round(entry)
-    check_constants(layer)
-    states = list(layer.flat([layer.given("initial_state", list(more))]))
+    states = given_states(layer, more)
     sequences = bool(entry["config"].get("return_sequences", False))
     mask = steps_heeded(layer, x, states)
     outputs = [

@@ -23,9 +23,7 @@ from .oracle import Witnessed, flat, in_a_cage, read_arrays
 from .rewritten_layers import MERGES, RECURRENT, FindArrays, Maker, assign
 from .wiring import Call, Constant, LayerFacts, Ref, Wiring, read_wiring
 
-OPERATIONS = tuple(
-    f"keras.src.ops.{family}" for family in ("core", "image", "linalg", "math", "nn", "numpy")
-)
+OPERATIONS = ("core", "image", "linalg", "math", "nn", "numpy")
 """The modules with the operations that a functional model may have for layers."""
 
 
@@ -136,14 +134,17 @@ class Rewritten:
         return result
 
     def _operation(self, facts: LayerFacts) -> Any:
-        """One of ``keras.ops``: our reader knows its class, and Keras has it where it says."""
-        package = next((name for name in OPERATIONS if facts.module == name), None)
-        if package is None:
-            raise Unsupported(f"Keras 3 is not known to have {facts.kind} in {facts.module}")
+        """One of ``keras.ops``, which our reader knows by its class."""
+        modules = [import_module(f"keras.src.ops.{family}") for family in OPERATIONS]
+        found = next(
+            (getattr(one, facts.kind) for one in modules if hasattr(one, facts.kind)), None
+        )
+        if found is None:
+            raise Unsupported(f"Keras 3 has no operation {facts.kind}")
         options = {
             key: value for key, value in facts.config.items() if key not in ("dtype", "name")
         }
-        return getattr(import_module(package), facts.kind)(**options)
+        return found(**options)
 
     def _find(self, facts: LayerFacts, shelf: Shelf) -> FindArrays:
         found: list[Arrays] = []

@@ -15,6 +15,7 @@ from .yaml_text import parse_yaml
 DEEPEST = 200
 MOST_VALUES = 10_000_000
 MOST_WRAPPINGS = 3
+MODELS_OF_KERAS_0 = ("Sequential", "Graph")
 
 # Possessive, and content with a string that does not end: no text makes these slow.
 TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -24,7 +25,7 @@ HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 def parse_architecture(text: str, where: str) -> Mapping[str, Any]:
     """The architecture of a model: an object with ``class_name`` and ``config``.
 
-    It may be JSON, YAML, JSON in a string of JSON, or one of the values of an object.
+    That of Keras 0 has ``name`` and ``layers`` in their place. It may be JSON, YAML, JSON in a string of JSON, or one of the values of an object.
 
     Raises:
         UnreadableFile: it is none of these, too large, or too deep; or YAML that makes objects.
@@ -40,7 +41,7 @@ def _model(value: Any, where: str, wrappings: int) -> Mapping[str, Any] | None:
         return _model(_parse(value, where), where, wrappings - 1)
     if not isinstance(value, dict):
         return None
-    if "class_name" in value and "config" in value:
+    if ("class_name" in value and "config" in value) or value.get("name") in MODELS_OF_KERAS_0:
         return value
     if not wrappings:
         return None

@@ -59,6 +59,10 @@ FILES: dict[str, tuple[list[Any], str, str, str | None, str | None]] = {
         [entry("GRU", "y", link("x"), reset_after=False, **GATES)],
         "2.4.0", "tensorflow", None, None,
     ),
+    "over two axes": (
+        [entry("Softmax", "y", link("x"), axis=[1, 2])],
+        "3.1.0", "jax", "over several axes", "older than the file",
+    ),
     "masks merged": (
         [MASK, entry("Add", "y", link("m", "x"))], "2.4.0", "tensorflow", MERGED, None
     ),

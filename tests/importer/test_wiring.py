@@ -17,7 +17,8 @@ ARRAYS = {"a": dense_arrays(4, 4, 1), "b": dense_arrays(4, 2, 2)}
 
 
 def dense(name: str, units: int, *inbound: Any) -> Any:
-    return entry("Dense", name, *inbound, trainable=True, units=units, activation="linear", use_bias=True)
+    options = {"units": units, "activation": "linear", "use_bias": True, "trainable": True}
+    return entry("Dense", name, *inbound, **options)
 
 
 def tensor(name: str, call: int = 0) -> Any:
