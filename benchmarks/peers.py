@@ -137,7 +137,7 @@ def _said(command: Sequence[str]) -> str:
     except OSError as error:
         raise Unavailable(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
-        if "NewConnectionError" in done.stderr:
+        if "connection broken" in done.stderr:
             raise Unavailable("the package index cannot be reached")
         raise Unavailable((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
     return done.stdout.strip()

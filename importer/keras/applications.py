@@ -11,8 +11,9 @@ def layer_scale(layer: Layer, x: Value) -> Value:
     """Each channel times a number of its own."""
     layer.get("init_values", None)
     width = layer["projection_dim"]
-    # Neither Keras gives its variable a name.
-    gamma = layer.take(gamma="gamma|variable|Variable")["gamma"]
+    # Neither Keras gives its variable a name: it is variable, variable_1, … through the model.
+    stored = (name.rpartition("/")[2] for name in layer.arrays.left())
+    gamma = layer.take(gamma="|".join(("gamma", *stored)))["gamma"]
     if gamma.shape != (width,):
         raise layer.refuse("projection_dim", width)
     return layer.add(ops.Multiply(), x, layer.add(ops.Constant(gamma.shape), value=gamma))

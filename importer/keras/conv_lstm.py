@@ -54,8 +54,8 @@ def conv_lstm(layer: Layer, x: Value, *more: Value) -> Any:
 def _wider(layer: Layer, count: int) -> Sequence[int]:
     """By how much kernels have to grow so that "same" pads a state as the layer does.
 
-    Theano puts the odd row of an even kernel's padding before the state, others after it. With a row
-    of zeros at its end a kernel is odd, and there is none.
+    Theano puts the odd row of an even kernel's padding before the state, others after it. With a
+    row of zeros at its end a kernel is odd, and there is none.
     """
     given: Any = layer.get("recurrent_padding", None)
     return [before - after for before, after in given] if given else [0] * count

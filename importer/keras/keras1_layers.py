@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...runtime.errors import UnreadableFile, Unsupported
-from .keras1_theano import Options, explicit_padding, title
+from .keras1_theano import Options, Writer, explicit_padding, title
 
 FILTERS = {
     "atrous_rate": "dilation_rate",
@@ -104,14 +104,12 @@ SIDES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def translate_layer(
-    kind: str, options: Options, dim_ordering: str | None, theano: bool
-) -> tuple[str, Options]:
+def translate_layer(kind: str, options: Options, writer: Writer) -> tuple[str, Options]:
     """The class and the options of Keras 2 for a layer that holds no other.
 
-    ``dim_ordering`` is for a layer that says none. Options that are not known stay as they are.
-    On ``theano``, and for ``border_mode`` ``half`` and ``full``, ``padding`` becomes explicit
-    wherever none of the names of Keras 2 means the same: (before, after) for each spatial axis.
+    Options that are not known stay as they are. On Theano, and for ``border_mode`` ``half`` and
+    ``full``, ``padding`` becomes explicit wherever none of the names of Keras 2 means the same:
+    (before, after) for each spatial axis.
 
     Raises:
         Unsupported: what Keras 2 cannot express.
@@ -122,17 +120,12 @@ def translate_layer(
     found = _renamed(kind, options)
     name = NAMES.get(kind, (kind,))[0]
     if name in ORDERED:
-        found["data_format"] = _data_format(found.pop("dim_ordering", None), dim_ordering)
-    if theano or found.get("padding") in ("half", "full"):
-        found |= explicit_padding(name, found)
+        own = found.pop("dim_ordering", None)
+        found["data_format"] = DATA_FORMATS.get(own) or DATA_FORMATS[writer.dim_ordering]
+    if writer.theano or found.get("padding") in ("half", "full"):
+        found |= explicit_padding(name, found, writer)
     change = CHANGES.get(name)
     return (name, found) if change is None else change(found)
-
-
-def _data_format(own: Any, others: str | None) -> str:
-    """Where the channels are: as the layer says, else as its model's others do, else last."""
-    known = [ordering for ordering in (own, others, "tf") if ordering in DATA_FORMATS]
-    return DATA_FORMATS[known[0]]
 
 
 def _renamed(kind: str, options: Options) -> Options:
@@ -236,6 +229,11 @@ def _gru(options: Options) -> tuple[str, Options]:
     return "GRU", options | {"reset_after": False}
 
 
+def _highway(options: Options) -> tuple[str, Options]:
+    """What the bias of the gate began with does not matter."""
+    return "Highway", {option: v for option, v in options.items() if option != "transform_bias"}
+
+
 def _over_time(options: Options) -> tuple[str, Options]:
     """A mean over the steps has a class of its own in Keras 2; the other modes have none."""
     if options.get("mode") != "ave":
@@ -248,6 +246,7 @@ CHANGES: Mapping[str, Callable[[Options], tuple[str, Options]]] = {
     "Conv2DTranspose": _transposed,
     "Embedding": _embedding,
     "GRU": _gru,
+    "Highway": _highway,
     "TimeDistributedMerge": _over_time,
     "ZeroPadding1D": _padded("ZeroPadding1D"),
     "ZeroPadding2D": _padded("ZeroPadding2D"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ...runtime.errors import Unsupported
@@ -10,6 +11,23 @@ from ...runtime.errors import Unsupported
 Options = dict[str, Any]
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv2D")
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What wrote a model.
+
+    ``version`` is that of Keras, empty where the file does not say it, as before 1.0.4.
+    ``dim_ordering``, ``th`` or ``tf``, is that of the layers that do not say theirs.
+    """
+
+    theano: bool = False
+    version: str = ""
+    dim_ordering: str = "tf"
+
+    def is_before(self, *numbers: int) -> bool:
+        """Whether it was an older version than this."""
+        return [int(part) for part in self.version.split(".") if part.isdigit()] < list(numbers)
 
 
 def title(kind: str, options: Mapping[str, Any]) -> str:
@@ -28,14 +46,16 @@ def written_on(variables: Iterable[str]) -> str | None:
     return "tensorflow" if any(name.endswith(":0") for name in named) else "theano"
 
 
-def explicit_padding(name: str, options: Options) -> Options:
+def explicit_padding(name: str, options: Options, writer: Writer) -> Options:
     """``padding`` as (before, after) for each axis, where what Theano pads has no name in Keras 2.
 
     ``same`` there is ``(k // 2, (k - 1) // 2)`` for whatever stride: it pads both sides by half
-    the kernel, and crops what is too much for ``ceil(n / stride)``. Pooling pads by all of an even
-    window but one, and of an odd one but two.
+    the kernel, and crops what is too much for ``ceil(n / stride)``. Volumes came to that in 1.1.1.
+    Pooling pads by all of an even window but one, and of an odd one but two.
     """
     mode = options.get("padding")
+    if name == "Conv3D" and mode == "same" and writer.is_before(1, 1, 1):
+        return {}
     if name in CONVOLUTIONS:
         return _explicit(mode, _spans(options), _numbers(options, "strides"))
     if name == "Conv2DTranspose" and mode == "same":
@@ -53,6 +73,11 @@ def explicit_padding(name: str, options: Options) -> Options:
         return inner | _explicit(mode, size, _numbers(options, "strides"))
     if name.startswith(("AveragePooling", "MaxPooling")) and mode == "same":
         size = _numbers(options, "pool_size")
+        if 1 in size and (name.endswith("3D") or (name.endswith("2D") and writer.is_before(1, 2))):
+            raise Unsupported(
+                f"{title(name, options)}: Theano pads border_mode='same' by -1 for a window of one; "
+                "what comes of that is not defined"
+            )
         before = [k - 2 if k > 2 and k % 2 else k - 1 for k in size]
         return {"padding": [[n, k - 1 - n] for n, k in zip(before, size, strict=True)]}
     return {}

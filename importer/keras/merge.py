@@ -31,7 +31,7 @@ def arithmetic(layer: Layer, *x: Value) -> Value:
 
 
 def _aligned(layer: Layer, x: Value, rank: int) -> Value:
-    """The tensor with as many axes as the others have; Keras loses the mask of one that gets more."""
+    """The tensor with as many axes as the others have; one that gets more loses its mask."""
     missing = rank - layer.rank(x)
     return layer.add(ops.ExpandDims(tuple(range(1, missing + 1))), x) if missing else x
 
@@ -116,7 +116,10 @@ def dot(layer: Layer, x: Value, y: Value) -> Value:
     first = ["n", *"abcdef"[: ranks[0] - 1]]
     second = ["n", *"ghijkl"[: ranks[1] - 1]]
     second[right] = first[left]
-    kept = [*(c for c in first[1:] if c != first[left]), *(c for c in second[1:] if c != first[left])]
+    kept = [
+        *(c for c in first[1:] if c != first[left]),
+        *(c for c in second[1:] if c != first[left]),
+    ]
     equation = f"{''.join(first)},{''.join(second)}->n{''.join(kept)}"
     product = layer.add(ops.Einsum(equation), x, y)
     # Keras 1 puts one axis more after the batch of a cosine.

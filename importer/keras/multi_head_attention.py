@@ -130,7 +130,7 @@ def multi_head_attention(layer: Layer, *args: Any, **kwargs: Any) -> Result:
     )
     q = layer.add(ops.Scale(1 / math.sqrt(int(layer["key_dim"]))), q)
     axes = _attention_axes(layer, rank)
-    products, sums = _equations(rank + 1, axes)
+    products, sums = attention_equations(rank + 1, axes)
     weights = call.weights(layer, layer.add(ops.Einsum(products), k, q), len(axes))
     y = _gated(layer, layer.add(ops.Einsum(sums), weights, v), gate)
     arrays = _arrays(layer, "attention_output")
@@ -220,7 +220,7 @@ def _attention_axes(layer: Layer, rank: int) -> tuple[int, ...]:
     return tuple(axis % rank for axis in ([given] if isinstance(given, int) else given))
 
 
-def _equations(rank: int, axes: tuple[int, ...]) -> tuple[str, str]:
+def attention_equations(rank: int, axes: tuple[int, ...]) -> tuple[str, str]:
     """Of key and query to scores, and of scores and value to the sums of values.
 
     ``rank`` counts the axes of a projection: all but the last two are the input's. Letters of the

@@ -32,13 +32,13 @@ BRAIN = Coarse(
 )
 EIGHT_BITS = Coarse(
     2e-2,
-    "Keras rounds what goes into its int8 layers to 8 bits, Cortex does not: their difference is up "
-    "to 0.02",
+    "Keras rounds what goes into its int8 layers to 8 bits, Cortex does not: their difference is "
+    "up to 0.02",
 )
 
 
 def coarseness(file: KerasFile) -> Coarse | None:
-    """The coarsest rounding that Keras does in a model and Cortex does not; None if there is none."""
+    """The coarsest rounding that Keras does in a model and Cortex does not; or None."""
     found = [coarse for kind, config in Facts(file).layers for coarse in _of_layer(kind, config)]
     return max(found, key=lambda coarse: coarse.tolerance, default=None)
 
@@ -58,7 +58,7 @@ def _of_layer(kind: str, config: Mapping[str, Any]) -> Iterator[Coarse]:
 
 
 def policy_name(policy: Any) -> str:
-    """What a layer computes in: a dtype or a policy of that name, whatever object it is written as."""
+    """What a layer computes in: the name of a dtype or of a policy, as a text or an object."""
     while isinstance(policy, dict):
         config: Any = policy.get("config")
         known = isinstance(config, dict)

@@ -36,7 +36,15 @@ class Cell:
 
 
 @keras(
-    "SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU", "UnifiedLSTM", "UnifiedGRU", "LSTMV2", "GRUV2"
+    "SimpleRNN",
+    "LSTM",
+    "GRU",
+    "CuDNNLSTM",
+    "CuDNNGRU",
+    "UnifiedLSTM",
+    "UnifiedGRU",
+    "LSTMV2",
+    "GRUV2",
 )
 def recurrent(layer: Layer, x: Value, *states: Value) -> Any:
     return run(layer, [_cell(layer, layer, backwards(layer))], x, given_states(layer, states))

@@ -13,6 +13,9 @@ MERGES = {"sum": ops.Add, "ave": ops.Average, "mul": ops.Multiply}
 
 @keras("Bidirectional")
 def bidirectional(layer: Layer, x: Value, *more: Value) -> Any:
+    mode: Any = layer.get("merge_mode", "concat")
+    if mode not in (None, "concat", *MERGES):
+        raise layer.refuse("merge_mode", mode)
     entry: Any = layer["layer"]
     other: Any = layer.get("backward_layer", None) or _turned_round(entry)
     states = given_states(layer, more)
@@ -30,16 +33,10 @@ def bidirectional(layer: Layer, x: Value, *more: Value) -> Any:
     if sequences:
         z = layer.flipped(z, 1)
     passed = steps_heeded(layer, x, ()) if sequences else None
-    mode: Any = layer.get("merge_mode", "concat")
     if mode is None:
         return (y.masked(passed), z.masked(passed), *after, *after_z)
-    if mode == "concat":
-        merged = layer.add(ops.Concatenate(layer.rank(y) - 1), y, z)
-    elif mode in MERGES:
-        merged = layer.add(MERGES[mode](), y, z)
-    else:
-        raise layer.refuse("merge_mode", mode)
-    merged = merged.masked(passed)
+    op = ops.Concatenate(layer.rank(y) - 1) if mode == "concat" else MERGES[mode]()
+    merged = layer.add(op, y, z).masked(passed)
     return (merged, *after, *after_z) if after else merged
 
 
@@ -95,4 +92,3 @@ def _mask(layer: Layer, x: Value, whole: Value, part: Value) -> Value | None:
     if part.mask:
         return layer.add(ops.SplitBatch(), part.mask, whole)
     return steps_heeded(layer, x, ())
-

@@ -123,7 +123,7 @@ class Rewritten:
                 else self._maker.layer(kind, facts.config, find)
             )
         layer = self._layers[path]
-        args, kwargs = _arguments(self._keras, kind, call)
+        args, kwargs = _arguments(self._keras, facts.key, call)
         result = layer(*args, **kwargs)
         if is_new:
             if getattr(layer, "weights", None):

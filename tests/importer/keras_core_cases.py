@@ -7,6 +7,7 @@ from typing import Any
 
 VECTOR, SERIES, IMAGE, OPEN = (6,), (7, 4), (8, 7, 4), (None, 4)
 ELEMENT = ()
+Build = Callable[[Any], Callable[[Any], Any]]
 
 
 def words(nn: Any, x: Any, count: int = 11) -> Any:
@@ -14,12 +15,12 @@ def words(nn: Any, x: Any, count: int = 11) -> Any:
     return nn.Rescaling(count / 2, count / 2)(x)
 
 
-def embedded(**options: Any) -> Callable[[Any], Any]:
+def embedded(**options: Any) -> Build:
     """An embedding of words."""
     return lambda nn: lambda x: nn.Embedding(11, 5, **options)(words(nn, x))
 
 
-def reversed_embedding(**options: Any) -> Callable[[Any], Any]:
+def reversed_embedding(**options: Any) -> Build:
     """Words to vectors, and back."""
 
     def build(nn: Any) -> Callable[[Any], Any]:
@@ -37,7 +38,7 @@ def activation_object(nn: Any) -> Any:
     return nn.Dense(5, activation=nn.LeakyReLU(0.1))
 
 
-LAYERS: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
+LAYERS: Mapping[str, tuple[Any, Build]] = {
     "dense over images": (IMAGE, lambda nn: nn.Dense(3, activation="softmax")),
     "dense over open series": (OPEN, lambda nn: nn.Dense(3)),
     "activation object": (VECTOR, activation_object),
@@ -66,16 +67,16 @@ LAYERS: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
     "embedding of numbers": (ELEMENT, embedded()),
     "embedding with a mask": (
         (7,),
-        lambda nn: lambda x: nn.GlobalAveragePooling1D()(
-            nn.Embedding(11, 5, mask_zero=True)(nn.ReLU(threshold=2.0)(words(nn, x)))
+        lambda nn: (
+            lambda x: nn.GlobalAveragePooling1D()(
+                nn.Embedding(11, 5, mask_zero=True)(nn.ReLU(threshold=2.0)(words(nn, x)))
+            )
         ),
     ),
     "einsum": (SERIES, lambda nn: nn.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d")),
     "einsum of heads": (
         SERIES,
-        lambda nn: nn.EinsumDense(
-            "abc,cde->abde", (None, 2, 3), bias_axes="de", activation="relu"
-        ),
+        lambda nn: nn.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de", activation="relu"),
     ),
     "einsum over series": (
         SERIES,
@@ -111,7 +112,7 @@ LAYERS: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
     "batch renorm": (IMAGE, lambda nn: nn.BatchNormalization(renorm=True)),
 }
 
-OF_KERAS_3: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
+OF_KERAS_3: Mapping[str, tuple[Any, Build]] = {
     "layer norm by deviation": (SERIES, lambda nn: nn.LayerNormalization(rms_scaling=True)),
     "rms norm": (IMAGE, lambda nn: nn.RMSNormalization()),
     "rms norm over axes": (IMAGE, lambda nn: nn.RMSNormalization(axis=[-2, -1], epsilon=0.1)),
@@ -121,16 +122,22 @@ OF_KERAS_3: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
     "relu as keras 3": (IMAGE, lambda nn: nn.ReLU(1.5, 0.1, 0.2)),
 }
 
-OF_KERAS_2: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
+OF_KERAS_2: Mapping[str, tuple[Any, Build]] = {
     "thresholded relu": (IMAGE, lambda nn: nn.ThresholdedReLU(0.3)),
     "norm over axes": (IMAGE, lambda nn: nn.BatchNormalization(axis=[1, 3])),
-
     "synchronized norm": (IMAGE, lambda nn: nn.BatchNormalization(synchronized=True)),
 }
 
 ACTIVATIONS = ("glu", "sparse_plus", "sparse_sigmoid", "sparsemax")
 
-CASES = {**LAYERS, **OF_KERAS_3} | {
-    f"activation {name}": (VECTOR, lambda nn, name=name: nn.Dense(6, activation=name))
-    for name in ACTIVATIONS
+
+def activated(name: str) -> Build:
+    """A dense layer with an activation."""
+    return lambda nn: nn.Dense(6, activation=name)
+
+
+CASES: Mapping[str, tuple[Any, Build]] = {
+    **LAYERS,
+    **OF_KERAS_3,
+    **{f"activation {name}": (VECTOR, activated(name)) for name in ACTIVATIONS},
 }

@@ -9,8 +9,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 Arrays = Mapping[str, Mapping[str, Any]]
+
+
+def floats(values: Any, dtype: str = "float32") -> NDArray[Any]:
+    """Numbers as an array in single precision, or of another type."""
+    return np.asarray(values, dtype)
 
 
 def entry(kind: str, name: str, *inbound: Any, **config: Any) -> dict[str, Any]:

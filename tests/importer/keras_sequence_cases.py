@@ -55,7 +55,7 @@ def of_heads(
 
 
 CAUSAL, SCORES = {"use_causal_mask": True}, {"return_attention_scores": True}
-GROUPED = {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
+GROUPED: Mapping[str, Any] = {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
 
 ATTENTION: Mapping[str, tuple[Any, Build]] = {
     "attention": (SERIES, of_two("Attention")),
@@ -80,8 +80,10 @@ ATTENTION: Mapping[str, tuple[Any, Build]] = {
     "heads with scores": (SERIES, of_heads(call=SCORES)),
     "heads with a key": (
         SERIES,
-        lambda nn: lambda x: nn.MultiHeadAttention(2, 3)(
-            x, masked(nn, x), key=masked(nn, nn.Dense(3)(x), 0.2)
+        lambda nn: (
+            lambda x: nn.MultiHeadAttention(2, 3)(
+                x, masked(nn, x), key=masked(nn, nn.Dense(3)(x), 0.2)
+            )
         ),
     ),
     "heads over places": (
@@ -96,8 +98,10 @@ ATTENTION: Mapping[str, tuple[Any, Build]] = {
     "heads in a window": (SERIES, of_heads(sliding_window=2)),
     "heads with an explicit mask": (
         SERIES,
-        lambda nn: lambda x: nn.MultiHeadAttention(2, 3)(
-            masked(nn, x), x, attention_mask=nn.Dot(2)([nn.ReLU()(x), nn.ReLU()(x)])
+        lambda nn: (
+            lambda x: nn.MultiHeadAttention(2, 3)(
+                masked(nn, x), x, attention_mask=nn.Dot(2)([nn.ReLU()(x), nn.ReLU()(x)])
+            )
         ),
     ),
     "heads of groups": (SERIES, of_heads("GroupQueryAttention", **GROUPED)),
@@ -111,6 +115,7 @@ ATTENTION: Mapping[str, tuple[Any, Build]] = {
         of_heads("GroupQueryAttention", sliding_window=3, dropout=0.1, masks=False, **GROUPED),
     ),
 }
+
 
 def series(name: str, masks: bool = False, **options: Any) -> Build:
     """A recurrent layer over a series."""
@@ -213,9 +218,11 @@ RECURRENT: Mapping[str, tuple[Any, Build]] = {
     },
     "both given": (
         SERIES,
-        lambda nn: lambda x: nn.Bidirectional(
-            nn.LSTM(5, use_bias=False), backward_layer=nn.GRU(4, go_backwards=True)
-        )(x),
+        lambda nn: (
+            lambda x: nn.Bidirectional(
+                nn.LSTM(5, use_bias=False), backward_layer=nn.GRU(4, go_backwards=True)
+            )(x)
+        ),
     ),
     "both cells": (
         SERIES,
@@ -231,7 +238,10 @@ RECURRENT: Mapping[str, tuple[Any, Build]] = {
     ),
     "convlstm3d": ((3, 4, 3, 4, 1), lambda nn: nn.ConvLSTM3D(2, 2, **SEQUENCES, **BACK)),
     "convlstm2d both": (FILM, lambda nn: nn.Bidirectional(nn.ConvLSTM2D(2, 2, **SEQUENCES))),
-    "each step dense": (SERIES, lambda nn: lambda x: nn.TimeDistributed(nn.Dense(3))(masked(nn, x))),
+    "each step dense": (
+        SERIES,
+        lambda nn: lambda x: nn.TimeDistributed(nn.Dense(3))(masked(nn, x)),
+    ),
     "each step an image": (FILM, lambda nn: nn.TimeDistributed(nn.Conv2D(3, 2, activation="relu"))),
     "each step a norm": (FILM, lambda nn: nn.TimeDistributed(nn.BatchNormalization())),
     "each step flat": (FILM, lambda nn: nn.TimeDistributed(nn.Flatten())),
@@ -242,8 +252,10 @@ RECURRENT: Mapping[str, tuple[Any, Build]] = {
     ),
     "each step masked sequences": (
         FILMS,
-        lambda nn: lambda x: nn.TimeDistributed(nn.LSTM(3))(
-            nn.TimeDistributed(nn.LSTM(3, **SEQUENCES))(masked(nn, x, 0.7))
+        lambda nn: (
+            lambda x: nn.TimeDistributed(nn.LSTM(3))(
+                nn.TimeDistributed(nn.LSTM(3, **SEQUENCES))(masked(nn, x, 0.7))
+            )
         ),
     ),
     "each step dropped": (SERIES, lambda nn: nn.TimeDistributed(nn.Dropout(0.3))),
@@ -276,46 +288,53 @@ def passed(layer: Callable[[Any], Any]) -> Build:
     return build
 
 
+HANDING_ON: Mapping[str, Callable[[Any], Any]] = {
+    "dense": lambda nn: nn.Dense(5),
+    "activation": lambda nn: nn.Activation("tanh"),
+    "dropout": lambda nn: nn.Dropout(0.3),
+    "spatial dropout": lambda nn: nn.SpatialDropout1D(0.3),
+    "batch norm": lambda nn: nn.BatchNormalization(),
+    "layer norm": lambda nn: nn.LayerNormalization(),
+    "unit norm": lambda nn: nn.UnitNormalization(),
+    "identity": lambda nn: nn.Identity(),
+    "leaky relu": lambda nn: nn.LeakyReLU(0.1),
+    "prelu": lambda nn: nn.PReLU("random_normal"),
+    "convolution": lambda nn: nn.Conv1D(5, 1),
+    "padding": lambda nn: nn.ZeroPadding1D(1),
+    "cropping": lambda nn: nn.Cropping1D(1),
+    "upsampling": lambda nn: nn.UpSampling1D(2),
+    "pooling": lambda nn: nn.MaxPooling1D(2),
+    "reshape": lambda nn: nn.Reshape((14, 2)),
+    "permute": lambda nn: nn.Permute((2, 1)),
+    "rescaling": lambda nn: nn.Rescaling(0.5),
+    "einsum": lambda nn: nn.EinsumDense("abc,cd->abd", (None, 5)),
+    "each step": lambda nn: nn.TimeDistributed(nn.Dense(3)),
+    "both directions": lambda nn: nn.Bidirectional(nn.GRU(2, return_sequences=True)),
+}
+
 MASKS: Mapping[str, tuple[Any, Build]] = {
     **{
         f"{kind} of {len(thresholds)} masks {number}": (SERIES, merged(kind, *thresholds))
         for kind in (
-            "Add", "Average", "Maximum", "Minimum", "Multiply", "Concatenate -1", "Concatenate 1",
+            "Add",
+            "Average",
+            "Maximum",
+            "Minimum",
+            "Multiply",
+            "Concatenate -1",
+            "Concatenate 1",
         )
         for number, thresholds in enumerate([(0.5, 0.8), (0.5, 0.8, 0.0), (0.4, 0.5, 0.6)])
     },
-    **{
-        f"mask through {name}": (SERIES, passed(layer))
-        for name, layer in {
-            "dense": lambda nn: nn.Dense(5),
-            "activation": lambda nn: nn.Activation("tanh"),
-            "dropout": lambda nn: nn.Dropout(0.3),
-            "spatial dropout": lambda nn: nn.SpatialDropout1D(0.3),
-            "batch norm": lambda nn: nn.BatchNormalization(),
-            "layer norm": lambda nn: nn.LayerNormalization(),
-            "unit norm": lambda nn: nn.UnitNormalization(),
-            "identity": lambda nn: nn.Identity(),
-            "leaky relu": lambda nn: nn.LeakyReLU(0.1),
-            "prelu": lambda nn: nn.PReLU("random_normal"),
-            "convolution": lambda nn: nn.Conv1D(5, 1),
-            "padding": lambda nn: nn.ZeroPadding1D(1),
-            "cropping": lambda nn: nn.Cropping1D(1),
-            "upsampling": lambda nn: nn.UpSampling1D(2),
-            "pooling": lambda nn: nn.MaxPooling1D(2),
-            "reshape": lambda nn: nn.Reshape((14, 2)),
-            "permute": lambda nn: nn.Permute((2, 1)),
-            "rescaling": lambda nn: nn.Rescaling(0.5),
-            "einsum": lambda nn: nn.EinsumDense("abc,cd->abd", (None, 5)),
-            "each step": lambda nn: nn.TimeDistributed(nn.Dense(3)),
-            "both directions": lambda nn: nn.Bidirectional(nn.GRU(2, return_sequences=True)),
-        }.items()
-    },
+    **{f"mask through {name}": (SERIES, passed(layer)) for name, layer in HANDING_ON.items()},
     "mean of steps": (SERIES, lambda nn: lambda x: nn.GlobalAveragePooling1D()(masked(nn, x))),
     "largest of steps": (SERIES, lambda nn: lambda x: nn.GlobalMaxPooling1D()(masked(nn, x))),
     "masked value": (SERIES, lambda nn: lambda x: nn.LSTM(3)(nn.Masking(0.5)(nn.ReLU(0.5)(x)))),
     "mask given": (
         SERIES,
-        lambda nn: lambda x: nn.LSTM(3)(x, mask=nn.Masking().compute_mask(nn.ReLU(threshold=0.5)(x))),
+        lambda nn: (
+            lambda x: nn.LSTM(3)(x, mask=nn.Masking().compute_mask(nn.ReLU(threshold=0.5)(x)))
+        ),
     ),
 }
 

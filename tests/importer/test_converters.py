@@ -239,5 +239,8 @@ def test_is_refused(case: str, tmp_path: Path) -> None:
 
 
 def test_a_class_has_one_converter() -> None:
+    def convert(_: keras_layer.Layer, x: keras_layer.Value) -> keras_layer.Value:
+        return x
+
     with pytest.raises(ValueError, match="Keras Dense has two converters"):
-        keras_layer.keras("Dense")(lambda _, x: x)
+        keras_layer.keras("Dense")(convert)

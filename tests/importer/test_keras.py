@@ -10,7 +10,7 @@ import pytest
 
 from cortex.importer import load
 
-from .keras_cases import CASES, file_name
+from .keras_cases import CASES, WORDS, file_name
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("case", [*CASES, "embedding"])
-def test_imports_and_agrees(case: str, folder: Path) -> None:
-    report = load(folder / f"{file_name(case)}.h5").report
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize("case", [*CASES, WORDS])
+def test_imports_and_agrees(case: str, suffix: str, folder: Path) -> None:
+    report = load(folder / f"{file_name(case)}{suffix}").report
     assert report.first_difference is None
     assert report.verified
     assert report.largest < 1e-5

@@ -14,7 +14,7 @@ import pytest
 from cortex.importer import load
 from cortex.runtime.errors import Unsupported
 
-from .keras_files import entry, functional, given, link, write
+from .keras_files import entry, floats, functional, given, link, write
 
 FIRST, SECOND = [1.0, 0.0, 3.0, 0.0], [0.0, 5.0, 7.0, 0.0]
 """Two series; zeros are masked."""
@@ -35,7 +35,7 @@ def mean_of(folder: Path, version: str, *layers: Any, **arrays: Any) -> list[flo
         inputs=used,
     )
     network = load(write(folder / "model.h5", model, arrays, version)).network
-    inputs = {name: np.reshape(np.float32(series[name]), (1, 4, 1)) for name in used}
+    inputs = {name: np.reshape(floats(series[name]), (1, 4, 1)) for name in used}
     return network.run(inputs)["mean"][0].tolist()
 
 
@@ -124,7 +124,7 @@ def test_of_words(tmp_path: Path) -> None:
     )
     table = np.arange(10, 19, dtype=np.float32).reshape(9, 1)
     path = write(tmp_path / "model.h5", model, {"words": {"embeddings:0": table}})
-    found = load(path).network.run({"x": np.float32([[1, 0, 3, 0]])})
+    found = load(path).network.run({"x": floats([[1, 0, 3, 0]])})
     assert found["mean"].tolist() == [[12]]
 
 
@@ -142,7 +142,7 @@ def test_given_to_a_call(tmp_path: Path) -> None:
         "module": "keras.src.ops.numpy",
     }
     network = load(write(tmp_path / "model.h5", model, {}, TODAY)).network
-    inputs = {"x": np.float32([FIRST]), "y": np.float32(SECOND).reshape(1, 4, 1)}
+    inputs = {"x": floats([FIRST]), "y": floats(SECOND).reshape(1, 4, 1)}
     assert network.run(inputs)["mean"].tolist() == [[3.5]]
 
 
