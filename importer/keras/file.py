@@ -16,6 +16,7 @@ from ..deferred import Deferred
 from .archive import Tree, open_archive, read_shards
 from .arrays import TREES, Arrays, Place, of_layers
 from .hdf5 import LARGEST_TEXT, Group, open_file
+from .keras0 import arrays_by_name, is_keras_0
 from .keras1 import translate_model, written_on
 from .layer import THEANO, generation_of
 from .sniff import refusal, sniff
@@ -72,6 +73,8 @@ class KerasFile:
 
 
 TENSORFLOW = "tensorflow"
+KERAS_0 = "0"
+"""The version of a file that numbers its layers: it does not say more."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,18 @@ def read_file(source: ModelSource) -> KerasFile:
     if 1 in (file.generation, file.weights.generation):
         file = _with_backend(file, source.keras1_backend)
     if file.generation == 1:
-        theano = file.backend == THEANO
-        file = replace(file, architecture=translate_model(file.architecture, theano=theano))
+        file = _in_keras_2(file)
     return file
+
+
+def _in_keras_2(file: KerasFile) -> KerasFile:
+    """A file of Keras 0 or 1 with its architecture in the words of Keras 2."""
+    theano, version = file.backend == THEANO, file.keras_version
+    model = translate_model(file.architecture, theano=theano, version=version)
+    weights = file.weights
+    if is_keras_0(file.architecture) and weights.keras_version == KERAS_0:
+        weights = replace(weights, arrays=arrays_by_name(file.architecture, weights.arrays))
+    return replace(file, architecture=model, weights=weights)
 
 
 def _with_backend(file: KerasFile, given: str | None) -> KerasFile:
@@ -231,7 +243,7 @@ def read_weights(path: Path) -> Weights:
         if stored.has_attribute("layer_names"):
             return Weights(Arrays(list(_listed(stored))), False, version, backend)
         if stored.has_attribute("nb_layers"):
-            return Weights(Arrays(list(_numbered(stored))), False, "0", backend)
+            return Weights(Arrays(list(_numbered(stored))), False, KERAS_0, backend)
         if any(name in root for name in TREES):
             return Weights(_tree(root), True, version or "3")
         raise UnreadableFile(f"{path}: no weights of Keras: neither 'layer_names' nor 'layers'")

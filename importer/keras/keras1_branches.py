@@ -20,7 +20,8 @@ def functional(entries: Sequence[Entry]) -> dict[str, Any]:
     """The options of a functional model for a chain of translated layers.
 
     The first holds its branches as ``layers`` among its options. A layer that is in two branches
-    is one layer with two calls; as the first of both, it is one with one call, as in Keras 1.
+    is one layer with two calls; as the first of both, it is one with one call, as in Keras 1. A
+    chain inside a branch has no name: it is the same as one of the same layers.
 
     Raises:
         UnreadableFile: a branch without a shape for its input, or with several outputs.
@@ -103,7 +104,10 @@ class _Functional:
     def _name(self, entry: Entry) -> str:
         config = entry["config"]
         own = config.get("name") if isinstance(config, Mapping) else None
-        return entry.get("name") or own or f"{entry['class_name'].lower()}_{len(self.layers)}"
+        if name := entry.get("name") or own:
+            return name
+        same = (name for name, layer in self.layers.items() if layer["config"] == config)
+        return next(same, f"{entry['class_name'].lower()}_{len(self.layers)}")
 
 
 def _input_of(entry: Entry) -> tuple[Any, str]:

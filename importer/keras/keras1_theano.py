@@ -75,8 +75,8 @@ def explicit_padding(name: str, options: Options, writer: Writer) -> Options:
         size = _numbers(options, "pool_size")
         if 1 in size and (name.endswith("3D") or (name.endswith("2D") and writer.is_before(1, 2))):
             raise Unsupported(
-                f"{title(name, options)}: Theano pads border_mode='same' by -1 for a window of one; "
-                "what comes of that is not defined"
+                f"{title(name, options)}: for border_mode='same' Theano pads a window of one by -1, "
+                "and nothing says what comes of that"
             )
         before = [k - 2 if k > 2 and k % 2 else k - 1 for k in size]
         return {"padding": [[n, k - 1 - n] for n, k in zip(before, size, strict=True)]}

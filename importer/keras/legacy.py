@@ -7,7 +7,7 @@ from ..deferred import Deferred
 from .activations import activate
 from .arrays import Arrays
 from .keras1 import translate
-from .layer import Layer, Result, Value, keras
+from .layer import THEANO, Layer, Result, Value, keras
 
 
 @keras("Merge")
@@ -45,7 +45,7 @@ def highway(layer: Layer, x: Value) -> Value:
     return layer.add(ops.Add(), x, change)
 
 
-@keras("ParametricSoftplus")
+@keras("ParametricSoftplus", masks=True)
 def parametric_softplus(layer: Layer, x: Value) -> Value:
     """A softplus with two slopes of its own: alpha softplus(beta x)."""
     alpha, beta = (parameter(layer, array) for array in layer.take("alpha", "beta").values())
@@ -55,22 +55,45 @@ def parametric_softplus(layer: Layer, x: Value) -> Value:
     return layer.add(ops.Multiply(), inner, alpha)
 
 
-@keras("SReLU")
+@keras("SReLU", masks=True)
 def s_relu(layer: Layer, x: Value) -> Value:
     """The identity between two thresholds, and a slope of its own beyond each.
 
     The right threshold is stored as its distance from the left one.
     """
     names = ("t_left", "a_left", "t_right", "a_right")
-    low, below, distance, above = (parameter(layer, a) for a in layer.take(*names).values())
-    high = layer.add(ops.Add(), low, layer.add(ops.Abs(), distance))
+    low, below, right, above = (parameter(layer, a) for a in layer.take(*names).values())
+    distance = layer.add(ops.Abs(), right)
+    high = layer.add(ops.Add(), low, distance)
     middle = layer.add(ops.Minimum(), layer.add(ops.Maximum(), x, low), high)
     under = layer.add(ops.Minimum(), layer.add(ops.Subtract(), x, low), layer.constant(0.0))
     over = layer.add(ops.Relu(), layer.add(ops.Subtract(), x, high))
-    slopes = (
+    under, over = (
         layer.add(ops.Multiply(), part, slope) for part, slope in ((under, below), (over, above))
     )
-    return layer.add(ops.Add(), middle, *slopes)
+    if layer.origin.backend == THEANO:  # a slope below zero does not lead higher than the middle
+        under = layer.add(ops.Minimum(), under, distance)
+    return layer.add(ops.Add(), middle, under, over)
+
+
+@keras("ThresholdedLinear", masks=True)
+def thresholded_linear(layer: Layer, x: Value) -> Value:
+    """The input, and zero where it is closer to zero than a number."""
+    theta = layer.constant(float(layer.get("theta", 1.0)))
+    near = layer.add(ops.Less(), layer.add(ops.Abs(), x), theta)
+    return layer.add(ops.Where(), near, layer.constant(0.0), x)
+
+
+TOGETHER = {"max": ops.ReduceMax, "mul": ops.ReduceProd, "sum": ops.ReduceSum}
+
+
+@keras("TimeDistributedMerge")
+def time_distributed_merge(layer: Layer, x: Value) -> Value:
+    """The steps of a series as one, in one of the ways that have no class of their own."""
+    mode = layer.get("mode", "sum")
+    if mode not in TOGETHER:
+        raise layer.refuse("mode", mode)
+    return layer.add(TOGETHER[mode]((1,)), x)
 
 
 def normalized_by_sample(layer: Layer, x: Value, epsilon: float) -> Value:
@@ -78,7 +101,8 @@ def normalized_by_sample(layer: Layer, x: Value, epsilon: float) -> Value:
     mean = layer.add(ops.ReduceMean((-1,), keepdims=True), x)
     centred = layer.add(ops.Subtract(), x, mean)
     variance = layer.add(ops.ReduceMean((-1,), keepdims=True), layer.add(ops.Square(), centred))
-    deviation = layer.add(ops.Sqrt(), layer.add(ops.Scale(1.0, epsilon), variance))
+    inside = 0.0 if layer.origin.is_before(1, 0, 5) else epsilon
+    deviation = layer.add(ops.Sqrt(), layer.add(ops.Scale(1.0, inside), variance))
     scaled = layer.add(ops.Divide(), centred, layer.add(ops.Scale(1.0, epsilon), deviation))
     gamma, beta = (parameter(layer, array) for array in layer.take("gamma", "beta").values())
     return layer.add(ops.Add(), layer.add(ops.Multiply(), scaled, gamma), beta)

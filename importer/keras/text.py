@@ -25,7 +25,8 @@ HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 def parse_architecture(text: str, where: str) -> Mapping[str, Any]:
     """The architecture of a model: an object with ``class_name`` and ``config``.
 
-    That of Keras 0 has ``name`` and ``layers`` in their place. It may be JSON, YAML, JSON in a string of JSON, or one of the values of an object.
+    That of Keras 0 has ``name`` and ``layers`` in their place. It may be JSON, YAML, JSON in a
+    string of JSON, or one of the values of an object.
 
     Raises:
         UnreadableFile: it is none of these, too large, or too deep; or YAML that makes objects.
@@ -41,7 +42,7 @@ def _model(value: Any, where: str, wrappings: int) -> Mapping[str, Any] | None:
         return _model(_parse(value, where), where, wrappings - 1)
     if not isinstance(value, dict):
         return None
-    if ("class_name" in value and "config" in value) or value.get("name") in MODELS_OF_KERAS_0:
+    if {"class_name", "config"} <= value.keys() or value.get("name") in MODELS_OF_KERAS_0:
         return value
     if not wrappings:
         return None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from cortex.runtime import check
 from cortex.runtime.check import SAMPLE, Check, Recorded, Statistics, difference
 
 from .networks import Array, drawn
@@ -41,10 +42,16 @@ CASES: Mapping[str, tuple[Sequence[float], Sequence[float], float]] = {
 }
 
 
+@pytest.mark.parametrize("block", [check.BLOCK, 1])
 @pytest.mark.parametrize(("actual", "expected", "relative"), CASES.values(), ids=CASES)
 def test_the_difference(
-    actual: Sequence[float], expected: Sequence[float], relative: float
+    actual: Sequence[float],
+    expected: Sequence[float],
+    relative: float,
+    block: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(check, "BLOCK", block)
     found = difference(np.array(actual, float), np.array(expected, float))
     assert found.relative == pytest.approx(relative, rel=1e-12, abs=1e-300)
     assert found.within(1e-4) == (relative <= 1e-4)
