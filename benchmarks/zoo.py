@@ -55,8 +55,16 @@ QUIET = {
 COLUMNS = (
     ("architecture", "name"), ("file", "file"), ("parameters", "parameters"), ("layers", "layers"),
     ("largest difference", "largest"), ("seconds", "seconds"), ("MB", "megabytes"),
-    ("verdict", "verdict"),
+    ("date", "date"), ("verdict", "verdict"),
 )  # fmt: skip
+
+INTRODUCTION = """# The zoo
+
+The architectures that Keras brings, with random weights and small images: written by Keras,
+imported with `--reference keras`, and compared layer by layer. `make zoo` renews the tables; a
+difference is relative to the scale of its layer. The seconds are those of the import with all of
+its checks, Keras included; the memory is that of the importer alone. *Verified as rewritten*: Keras
+cannot read the file it wrote, and ran the model as we rewrote it."""
 
 Row = dict[str, Any]
 
@@ -79,9 +87,9 @@ def main() -> int:
     for name in names:
         for row in _tried(given.package, name):
             rows.append(row)
-            print(_line([_cell(row, key) for _, key in COLUMNS]), flush=True)
-    if given.write:
-        _write(given.write, given.package, rows)
+            print(_told(row), flush=True)
+        if given.write:
+            _write(given.write, given.package, rows)
     return 0 if all(row["verdict"].startswith("verified") for row in rows) else 1
 
 
@@ -164,6 +172,7 @@ def load(file: str) -> Row:
         "seconds": time.monotonic() - start,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "verdict": _verdict(report),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 
 
@@ -171,8 +180,9 @@ def _verdict(report: Any) -> str:
     if report.verified:
         return f"verified: {report.reference}"
     if report.agrees and report.evidence == "keras-rewritten":
-        return f"verified as rewritten: {report.notes[0]}"
-    return "differs" if report.first_difference else "not verified"
+        return f"verified as rewritten: {report.reference}"
+    difference = report.first_difference
+    return f"differs at {difference.layer}" if difference else "not verified"
 
 
 STEPS = {"build": build, "load": load}
@@ -189,15 +199,26 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _told(row: Row) -> str:
+    return _line([_cell(row, key) for _, key in COLUMNS])
+
+
 def _write(page: Path, package: str, rows: Sequence[Row]) -> None:
-    """Replaces the section of this package in the page."""
-    head = f"## {package}, {datetime.now(UTC):%Y-%m-%d}"
-    lines = [head, "", _line([title for title, _ in COLUMNS]), _line(["---"] * len(COLUMNS))]
-    lines += [_line([_cell(row, key) for _, key in COLUMNS]) for row in rows]
-    old = page.read_text().split("\n## ") if page.exists() else ["# The zoo\n"]
-    kept = [part for part in old[1:] if not part.startswith(f"{package},")]
-    sections = [f"## {part.strip()}" for part in kept] + ["\n".join(lines)]
-    page.write_text("\n\n".join([old[0].strip(), *sections]) + "\n")
+    """Puts the rows into the table of their package; what else is there stays."""
+    tables: dict[str, dict[str, str]] = {}
+    kept: dict[str, str] = {}
+    for line in page.read_text().splitlines() if page.exists() else ():
+        if line.startswith("## "):
+            kept = tables.setdefault(line.removeprefix("## "), {})
+        elif line.startswith("| ") and not line.startswith(("| architecture", "| ---")):
+            kept["|".join(line.split("|")[1:3])] = line
+    table = tables.setdefault(package, {})
+    for row in rows:
+        line = _told(row)
+        table["|".join(line.split("|")[1:3])] = line
+    head = [_line([title for title, _ in COLUMNS]), _line(["---"] * len(COLUMNS))]
+    sections = ["\n".join([f"## {n}", "", *head, *sorted(t.values())]) for n, t in tables.items()]
+    page.write_text("\n\n".join([INTRODUCTION, *sections]) + "\n")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
     """Trains, says how well, and writes the files."""
     import keras
 
-    from cortex.importer.keras import oracle
+    from cortex.importer.keras.witness import oracle
 
     keras.utils.set_random_seed(1)
     x, y = data()

@@ -19,10 +19,11 @@ from ..runtime.export import export
 from ..runtime.network import Network
 from ..runtime.weights import WeightsFile
 from .keras.build import build
+from .keras.converters.substitute import Substitutes
 from .keras.file import KerasFile, ModelSource, read_file
 from .keras.plugins import load_plugin
-from .keras.substitute import Substitutes
-from .keras.witnesses import Question, ask_keras
+from .keras.witness.precision import coarseness
+from .keras.witness.witnesses import Question, ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
 from .sample import first_states, fitting, given_inputs, sample_inputs
@@ -182,11 +183,14 @@ def _attempt(imported: Imported, folder: Path) -> Attempt:
     network, model = _write(imported.network, folder)
     reference = _reference(imported, network)
     inputs = _inputs(proof, network, reference)
-    verification = Verification(network, reference, proof.tolerance)
+    notes = (*imported.file.notes, *(reference.notes if reference else ()))
+    tolerance = proof.tolerance
+    if reference and (coarse := coarseness(imported.file)):
+        tolerance, notes = max(tolerance, coarse.tolerance), (*notes, coarse.note)
+    verification = Verification(network, reference, tolerance)
     verification.run(model, inputs)
     evidence = reference.evidence if reference else "engines"
     repository.write_check(folder / repository.CHECK, verification.check(inputs, evidence))
-    notes = (*imported.file.notes, *(reference.notes if reference else ()))
     return Attempt(network, reference, verification, notes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..runtime.check import Array, Expected, Recorded, Statistics
 from ..runtime.errors import UnreadableFile
 from .deferred import Deferred
-from .keras.hdf5 import Group, open_file
+from .keras.containers.hdf5 import Group, open_file
 from .report import Evidence
 
 SUFFIX = ".reference.h5"

@@ -64,6 +64,8 @@ def verdict(report: Report) -> str:
         who = {"recorded": "recorded outputs", "keras": "real Keras"}[report.evidence]
         return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
     what = "two engines agree, no outputs from outside"
+    if report.evidence == "keras-rewritten":
+        what = f"{report.reference} computes the same from the model as it was rewritten here"
     if report.evidence in OUTSIDE:
         what = f"with {report.reference}, which does not prove the whole of it: see the warnings"
     return f"{report.model}: [bold yellow]consistent[/] ({what}): {seen}"

@@ -1,6 +1,7 @@
 """Keras files, of every generation: from the container to the graph.
 
-hdf5.py, archive.py, text.py ──▶ file.py ──▶ wiring.py ──▶ build.py ──▶ Network
- safe reading, by content         the plain    calls         ▲ the converters of families.py,
- (sniff.py, probe.py)             facts                        one small function per Keras layer
+containers/ ──▶ file.py ──▶ wiring.py ──▶ build.py ──▶ Network
+ safe reading    the plain    calls         ▲ converters/
+                 facts, keras1/               one small function per Keras layer
+                                            witness/ asks real Keras what it should compute
 """

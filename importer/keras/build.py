@@ -11,23 +11,14 @@ from ...runtime.ir import Graph, Node
 from ...runtime.ir import Layer as SourceLayer
 from ...runtime.network import Network
 from ...runtime.tensor import Size, Tensor
-from . import families as families  # registers the converters
 from .arrays import TREES, Arrays, Shelf, in_tree, listed, of_layers
+from .builder import Builder, Value
+from .converters import families as families  # registers the converters
+from .converters.functions.operand import array_of
+from .converters.substitute import NOTHING, Substitutes, is_known, refusal
 from .file import KerasFile
-from .functions.operand import array_of
-from .layer import (
-    FLOATS,
-    WHOLE,
-    Builder,
-    Layer,
-    Origin,
-    Result,
-    Value,
-    dtype_name,
-    keras,
-    with_masks,
-)
-from .substitute import NOTHING, Substitutes, is_known, refusal
+from .layer import FLOATS, WHOLE, Layer, Result, dtype_name, keras, with_masks
+from .origin import Origin
 from .wiring import (
     DEEPEST_MODEL,
     MODELS,
@@ -70,12 +61,12 @@ def build(file: KerasFile, substitutes: Substitutes = NOTHING) -> Network:
         outputs = _outputs(builder, wiring, results)
         graph = _used(builder, outputs)
     except GraphError as error:
-        raise UnreadableFile(f"{file.path}: {error}") from None
+        raise UnreadableFile(f"{file.title}: {error}") from None
     except CortexError as error:
-        raise type(error)(f"{file.path}: {error}") from None
+        raise type(error)(f"{file.title}: {error}") from None
     except NONSENSE as error:
         raise UnreadableFile(
-            f"{file.path}: its architecture cannot be understood: {type(error).__name__} {error}"
+            f"{file.title}: its architecture cannot be understood: {type(error).__name__} {error}"
         ) from error
     return Network(graph, builder.parameters)  # pyright: ignore[reportArgumentType]
 

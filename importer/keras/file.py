@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...runtime.errors import UnreadableFile
+from ...runtime.errors import UnreadableFile, UsageError
 from .. import architectures
 from ..deferred import Deferred
-from .archive import Tree, open_archive, read_shards
 from .arrays import TREES, Arrays, Place, of_layers
-from .hdf5 import LARGEST_TEXT, Group, open_file
-from .keras0 import arrays_by_name, is_keras_0
+from .containers.archive import Tree, open_archive, read_shards
+from .containers.hdf5 import LARGEST_TEXT, Group, open_file
+from .containers.sniff import refusal, sniff
+from .containers.text import parse_architecture
 from .keras1 import translate_model, written_on
-from .layer import THEANO, generation_of
-from .sniff import refusal, sniff
-from .text import parse_architecture
+from .keras1.keras0 import arrays_by_name, is_keras_0
+from .origin import THEANO, generation_of
 from .wiring import Config
 
 
@@ -65,6 +65,12 @@ class KerasFile:
         return generation_of(self.keras_version)
 
     @property
+    def title(self) -> str:
+        """The file as an error names it."""
+        built_in = self.format.removeprefix(WEIGHTS_ONLY)
+        return f"{self.path} as {built_in}" if built_in != self.format else str(self.path)
+
+    @property
     def other_backend(self) -> str | None:
         """Where it had to be assumed which backend wrote the file: the other one."""
         if not self.is_assumed:
@@ -75,6 +81,10 @@ class KerasFile:
 TENSORFLOW = "tensorflow"
 KERAS_0 = "0"
 """The version of a file that numbers its layers: it does not say more."""
+
+
+WEIGHTS_ONLY = "keras-weights:"
+"""What the format of a file without an architecture begins with; its architecture follows."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,11 @@ def read_file(source: ModelSource) -> KerasFile:
             file = _read_text(source)
         case kind:
             raise UnreadableFile(f"{path}: {refusal(kind)}")
+    if source.architecture and not file.format.startswith(WEIGHTS_ONLY):
+        raise UsageError(
+            f"--architecture {source.architecture}: {path} brings its own architecture; "
+            "leave the option out"
+        )
     if 1 in (file.generation, file.weights.generation):
         file = _with_backend(file, source.keras1_backend)
     if file.generation == 1:
@@ -185,7 +200,7 @@ def _read_weights_only(source: ModelSource) -> KerasFile:
             "architecture's JSON with --weights FILE, or name one (--list-architectures)"
         )
     built = architectures.architecture(name, shapes)
-    return KerasFile(path, f"keras-weights:{name}", "2", weights.backend, built, weights)
+    return KerasFile(path, f"{WEIGHTS_ONLY}{name}", "2", weights.backend, built, weights)
 
 
 def _read_text(source: ModelSource) -> KerasFile:

@@ -6,24 +6,23 @@ neutral value, or an error; an array is read, or an error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...runtime import ops
 from ...runtime.errors import UnreadableFile, Unsupported
-from ...runtime.ir import Layer as SourceLayer
-from ...runtime.ir import Node, node_parameters, output_types
+from ...runtime.ir import Node
 from ...runtime.op import Operation
 from ...runtime.tensor import Size, Tensor
 from ..deferred import Deferred
 from .arrays import Arrays
-from .keras1 import arrays as arrays_of_keras_1
-from .keras1 import keeps_deviation
+from .builder import Builder
+from .builder import Value as Value  # for packages that add converters
+from .origin import Origin
 from .wiring import LayerFacts, inner_facts
 
 INERT = frozenset(
@@ -56,32 +55,12 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 """Options, of layers and of calls, that change nothing at these values."""
 
-THEANO = "theano"
-ALONE = ("2.0", "2.1", "2.2", "2.3")
 FLOATS = ("float", "float32", "float64", "float16", "bfloat16")
 WHOLE = {"bool": "bool", "int64": "int64"} | dict.fromkeys(
     ("int8", "int16", "int32", "uint8", "uint16"), "int32"
 )
 """Dtypes of Keras that are no floats, and what the graph has in their place."""
 REQUIRED: Any = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A Keras tensor: a value of the graph, seen through a transposition, with its mask.
-
-    Axis i of the Keras tensor is axis ``axes[i]`` of the graph's value; no axes: it is that value.
-    So a layer that has its channels first can be computed with its channels last, and nothing is
-    moved where the next layer does the same.
-    """
-
-    name: str
-    axes: tuple[int, ...] = ()
-    mask: Value | None = None
-
-    def masked(self, mask: Value | None) -> Value:
-        """The same tensor with another mask, or with none."""
-        return replace(self, mask=mask)
 
 
 Result = Value | tuple[Value, ...]
@@ -128,131 +107,6 @@ def keras(
         return convert
 
     return register
-
-
-def _nothing(_: Any) -> None:
-    return None
-
-
-@dataclass
-class Builder:
-    """The graph as it grows."""
-
-    substitute: Callable[[Layer], Converter | None] = _nothing
-    """What the user says that a layer computes."""
-    substitute_function: Callable[[Any], Converter | None] = _nothing
-    """What the user says that a function of this name computes."""
-    inputs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    nodes: list[Node] = field(default_factory=list[Node])
-    types: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    values: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """The outputs of each node."""
-    parameters: dict[str, Deferred] = field(default_factory=dict[str, Deferred])
-    layers: dict[str, SourceLayer] = field(default_factory=dict[str, SourceLayer])
-    states: dict[str, str] = field(default_factory=dict[str, str])
-    """The value that each input which holds a state is to have in the next call."""
-    state_outputs: dict[str, str] = field(default_factory=dict[str, str])
-    """The output of the graph that carries it."""
-    calls: int = 0
-    unmasked: set[str] = field(default_factory=set[str])
-    """Values whose Keras mask a layer has removed, so that those after it see none."""
-    flips: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
-    """The value that is another one flipped along an axis."""
-    _turned: dict[tuple[str, tuple[int, ...]], str] = field(
-        default_factory=dict[tuple[str, tuple[int, ...]], str]
-    )
-
-    def seen(self, value: Any) -> Any:
-        """A tensor as the next layer sees it: without its mask, if that was removed."""
-        removed = isinstance(value, Value) and value.name in self.unmasked
-        return value.masked(None) if removed else value
-
-    def add_input(self, name: str, tensor: Tensor) -> Value:
-        """Adds an input of the graph."""
-        if name in self.types:
-            raise UnreadableFile(f"the name {name!r} is used twice")
-        self.inputs[name] = self.types[name] = tensor
-        return Value(name)
-
-    def add(self, node: Node) -> tuple[Value, ...]:
-        """Adds a node and learns the types of its outputs.
-
-        Raises:
-            GraphError: it does not fit its inputs.
-        """
-        outputs = output_types(node, self.types)
-        self.types.update(outputs)
-        self.values[node.name] = tuple(name for name, _ in outputs)
-        node_parameters(node, self.types)
-        self.nodes.append(node)
-        return tuple(Value(name) for name, _ in outputs)
-
-    def free_name(self, name: str) -> str:
-        """The name, with a number if it is taken."""
-        number = 1
-        while (free := name if number == 1 else f"{name}.{number}") in self.types:
-            number += 1
-        return free
-
-    def plain(self, x: Value, layer: str) -> str:
-        """The value that is the tensor as Keras has it."""
-        return self.turned(x.name, x.axes, layer) if x.axes else x.name
-
-    def turned(self, name: str, axes: tuple[int, ...], layer: str) -> str:
-        """The value with its axes in another order; made once."""
-        if axes == tuple(range(len(axes))):
-            return name
-        if (name, axes) not in self._turned:
-            free = self.free_name(f"{name}/turned")
-            node = Node(free, ops.Transpose(axes), (name,), {}, layer)
-            self._turned[name, axes] = self.add(node)[0].name
-        return self._turned[name, axes]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the file as a whole says about how its layers compute."""
-
-    version: str
-    """The version of Keras, whose meaning of options the file has."""
-    backend: str
-    weights_version: str
-    """The version of Keras that wrote the arrays."""
-
-    @property
-    def generation(self) -> int:
-        """1, 2 or 3: its major version."""
-        return generation_of(self.version)
-
-    def is_before(self, *numbers: int) -> bool:
-        """Whether the file is of an older version than this, such as (2, 4), as far as it says."""
-        found = [int(n) for n in re.findall(r"\d+", self.version)[: len(numbers)]]
-        return found < list(numbers[: len(found)])
-
-    @property
-    def is_tf_keras(self) -> bool:
-        """Whether it is the Keras 2 inside TensorFlow, not the one that stood alone up to 2.3."""
-        alone = ".".join(self.version.split(".")[:2]) in ALONE
-        return self.generation == 2 and ("-tf" in self.version or not alone)
-
-    def in_keras_2(self, kind: str, config: Any, stored: Arrays) -> Arrays:
-        """The arrays of a layer, those of Keras 1 as Keras 2 would have stored them."""
-        if generation_of(self.weights_version) > 1:
-            return stored
-        return Arrays.named(
-            arrays_of_keras_1(
-                kind,
-                config,
-                [array for _, array in stored.stored],
-                flip=self.backend == THEANO,
-                deviation=keeps_deviation(self.weights_version or self.version),
-            )
-        )
-
-    @property
-    def turns_kernels(self) -> bool:
-        """Whether kernels are still as Theano has them: where it convolves, others correlate."""
-        return self.backend == THEANO and generation_of(self.weights_version) > 1
 
 
 class Layer:
@@ -450,11 +304,12 @@ class Layer:
         self.builder.states[held] = self.plain(new)
         self.builder.state_outputs[held] = f"{held}/next"
 
-    def inner(self, entry: Any, arrays: Arrays, name: str = "") -> Layer:
+    def inner(self, entry: Any, arrays: Arrays | Callable[[], Arrays], name: str = "") -> Layer:
         """A layer that this one holds, {class_name, config}, with its own share of the arrays."""
         facts = inner_facts(entry)
         path, call = (f"{at}/{name or facts.name}" for at in (self.path, self.call))
-        return Layer(facts, path, call, lambda: arrays, self.builder, self.origin, is_shown=False)
+        find = arrays if callable(arrays) else lambda: arrays
+        return Layer(facts, path, call, find, self.builder, self.origin, is_shown=False)
 
     def instead(self, kind: str, config: Mapping[str, Any]) -> Layer:
         """This layer, with the same arrays, as one of another class and with other options."""
@@ -583,9 +438,3 @@ def dtype_name(dtype: Any) -> Any:
         if dtype in ("mixed_float16", "mixed_bfloat16"):
             return "float32"
     return dtype
-
-
-def generation_of(version: str) -> int:
-    """1, 2 or 3; a file that names no version is older than those that do."""
-    major = version.split(".")[0]
-    return min(max(int(major), 1), 3) if major.isdigit() else 1

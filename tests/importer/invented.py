@@ -12,9 +12,10 @@ import numpy as np
 from cortex.importer.deferred import Deferred
 from cortex.importer.keras.arrays import Arrays, Shelf
 from cortex.importer.keras.build import Model
+from cortex.importer.keras.builder import Builder
 from cortex.importer.keras.file import KerasFile, Weights
 from cortex.importer.keras.keras1 import translate_model
-from cortex.importer.keras.layer import Builder, Origin
+from cortex.importer.keras.origin import Origin
 from cortex.importer.keras.wiring import read_wiring
 from cortex.runtime.ir import Graph, Layer
 from cortex.runtime.tensor import Tensor

@@ -270,7 +270,7 @@ def write_all(folder: Path) -> None:
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
-    from cortex.importer.keras import oracle
+    from cortex.importer.keras.witness import oracle
 
     rng = np.random.default_rng(0)
     for name, shape in shapes().items():

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from cortex.importer import load
-from cortex.importer.keras import zipped
-from cortex.importer.keras.archive import open_archive, read_shards
+from cortex.importer.keras.containers import zipped
+from cortex.importer.keras.containers.archive import open_archive, read_shards
 from cortex.runtime.errors import UnreadableFile
 
 from .keras_files import dense_arrays

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cortex.importer import load
-from cortex.importer.keras.multi_head_attention import attention_equations
+from cortex.importer.keras.converters.multi_head_attention import attention_equations
 from cortex.runtime.errors import Unsupported
 
 from .keras_files import entry, functional, given, link, write

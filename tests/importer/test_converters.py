@@ -10,7 +10,7 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.keras import layer as keras_layer
-from cortex.importer.keras.activations import ACTIVATIONS
+from cortex.importer.keras.converters.activations import ACTIVATIONS
 from cortex.runtime import ops
 from cortex.runtime.errors import CortexError, UnreadableFile, Unsupported
 from cortex.runtime.op import Operation

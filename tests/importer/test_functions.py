@@ -11,10 +11,12 @@ import pytest
 from cortex.importer.deferred import Deferred
 from cortex.importer.keras import build as build  # registers the converters
 from cortex.importer.keras.arrays import Arrays
-from cortex.importer.keras.expressions import Expression
-from cortex.importer.keras.functions import FUNCTIONS
-from cortex.importer.keras.functions.operand import Open, folded
-from cortex.importer.keras.layer import Builder, Layer, Origin, Value
+from cortex.importer.keras.builder import Builder, Value
+from cortex.importer.keras.converters.expressions import Expression
+from cortex.importer.keras.converters.functions import FUNCTIONS
+from cortex.importer.keras.converters.functions.operand import Open, folded
+from cortex.importer.keras.layer import Layer
+from cortex.importer.keras.origin import Origin
 from cortex.importer.keras.wiring import LayerFacts
 from cortex.runtime import ops
 from cortex.runtime.errors import CortexError

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortex.importer import load
-from cortex.importer.keras.hdf5 import Group, open_file
+from cortex.importer.keras.containers.hdf5 import Group, open_file
 from cortex.runtime.errors import CortexError, UnreadableFile
 
 from .keras_files import small_model

@@ -18,6 +18,7 @@ from cortex.importer.keras.keras1 import (
     translate_model,
     written_on,
 )
+from cortex.importer.keras.keras1.theano import Writer
 from cortex.runtime.errors import CortexError, UnreadableFile, Unsupported
 
 CONVOLUTION = {
@@ -191,7 +192,7 @@ LAYERS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     ),
     "highway": (
         "Highway", {"bias": False, "transform_bias": -2},
-        "Highway", {"use_bias": False, "transform_bias": -2},
+        "Highway", {"use_bias": False},
     ),
     "maxout": (
         "MaxoutDense", {"output_dim": 3, "nb_feature": 4},
@@ -427,11 +428,15 @@ def test_same_of_theano(kind: str) -> None:
         n, k, stride = n + 1, k + 1, stride + 1
         if kind == "convolution":
             old = {"nb_filter": 1, "filter_length": k, "subsample_length": stride}
-            found = translate(layer("Convolution1D", "x", **old, border_mode="same"), theano=True)
+            found = translate(
+                layer("Convolution1D", "x", **old, border_mode="same"), Writer(theano=True)
+            )
             pad = k // 2
         else:
             old = {"pool_length": k, "stride": stride}
-            found = translate(layer("MaxPooling1D", "x", **old, border_mode="same"), theano=True)
+            found = translate(
+                layer("MaxPooling1D", "x", **old, border_mode="same"), Writer(theano=True)
+            )
             pad = k - 2 if k > 2 and k % 2 else k - 1
         wanted = along(n, k, stride, pad, pad)[: (n + stride - 1) // stride]
         padding: Any = found["config"]["padding"]
@@ -444,7 +449,7 @@ def test_same_of_theano(kind: str) -> None:
 def test_theano_elsewhere() -> None:
     def padding(kind: str, **config: Any) -> Any:
         options = CONVOLUTION | config | {"border_mode": "same"}
-        return translate(layer(kind, "x", **options), theano=True)["config"]
+        return translate(layer(kind, "x", **options), Writer(theano=True))["config"]
 
     size = {"output_shape": [None, 4, 14, 14], "nb_col": 3}
     assert padding("Deconvolution2D", **size)["padding"] == [[1, 1], [1, 1]]

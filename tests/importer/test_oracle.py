@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from cortex.importer.imported import Proof, read_model
-from cortex.importer.keras import witnesses
 from cortex.importer.keras.file import ModelSource, read_file
-from cortex.importer.keras.misread import misread
-from cortex.importer.keras.oracle import check_order, main
-from cortex.importer.keras.witnesses import Question, Witness, ask_keras
+from cortex.importer.keras.witness import witnesses
+from cortex.importer.keras.witness.misread import misread
+from cortex.importer.keras.witness.oracle import check_order, main
+from cortex.importer.keras.witness.witnesses import Question, Witness, ask_keras
 from cortex.runtime.errors import MissingExtra, Unsupported
 
 from .keras_files import dense_arrays, entry, functional, given, link, small_model, write
@@ -119,7 +119,7 @@ def test_arrays_that_came_to_other_layers(tmp_path: Path) -> None:
 def test_an_error_of_keras_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cortex.importer.keras.oracle.set_limits", lambda: None)
+    monkeypatch.setattr("cortex.importer.keras.witness.oracle.set_limits", lambda: None)
     assert main("none", "none", "none", '{"package": "no_keras_at_all"}') == 1
     assert capsys.readouterr().err == "ModuleNotFoundError: No module named 'no_keras_at_all'\n"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cortex.importer import load
+from cortex.importer.keras.converters.quantized import quantization_mode, unpacked
 from cortex.importer.keras.file import ModelSource, read_file
-from cortex.importer.keras.precision import coarseness
-from cortex.importer.keras.quantized import quantization_mode, unpacked
+from cortex.importer.keras.witness.precision import coarseness
 from cortex.runtime.errors import Unsupported
 
 from .keras_files import entry, floats, functional, given, link, write

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from cortex.importer import load
 from cortex.importer.cli import main
 from cortex.importer.keras import plugins
+from cortex.importer.keras.converters.substitute import KNOWN
 from cortex.importer.keras.layer import CONVERTERS
-from cortex.importer.keras.substitute import KNOWN
 from cortex.runtime import ops
 from cortex.runtime.errors import CortexError, Unsupported, UsageError
 
@@ -276,7 +276,8 @@ def test_the_command_takes_a_mapping(tmp_path: Path) -> None:
 
 
 PLUGIN = '''
-from cortex.importer.keras.layer import Layer, Value, keras
+from cortex.importer.keras.layer import Layer, keras
+from cortex.importer.keras.builder import Value
 from cortex.runtime import ops
 
 

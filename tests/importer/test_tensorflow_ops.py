@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cortex.importer import load
-from cortex.importer.keras.node_def import Node, read_node
+from cortex.importer.keras.converters.node_def import Node, read_node
 from cortex.runtime import ops
 from cortex.runtime.errors import CortexError, UnreadableFile
 from cortex.runtime.op import Operation

@@ -1,0 +1,1 @@
+"""From layers to operations: one small function per Keras layer, by family."""
