@@ -6,7 +6,7 @@ from ....runtime import ops
 from ...deferred import Deferred
 from ..arrays import Arrays
 from ..builder import Value
-from ..keras1 import translate
+from ..keras1 import Writer, translate
 from ..layer import Layer, Result, keras
 from ..origin import THEANO
 from .activations import activate
@@ -103,7 +103,7 @@ def normalized_by_sample(layer: Layer, x: Value, epsilon: float) -> Value:
     mean = layer.add(ops.ReduceMean((-1,), keepdims=True), x)
     centred = layer.add(ops.Subtract(), x, mean)
     variance = layer.add(ops.ReduceMean((-1,), keepdims=True), layer.add(ops.Square(), centred))
-    inside = 0.0 if layer.origin.is_before(1, 0, 5) else epsilon
+    inside = 0.0 if Writer(version=layer.origin.version).is_before(1, 0, 5) else epsilon
     deviation = layer.add(ops.Sqrt(), layer.add(ops.Scale(1.0, inside), variance))
     scaled = layer.add(ops.Divide(), centred, layer.add(ops.Scale(1.0, epsilon), deviation))
     gamma, beta = (parameter(layer, array) for array in layer.take("gamma", "beta").values())

@@ -12,7 +12,7 @@ import numpy as np
 from ....runtime import ops
 from ....runtime.op import Operation
 from ...deferred import Array, Deferred
-from ..arrays import Arrays, snake_case
+from ..arrays import Arrays, Place, snake_case
 from ..builder import Value
 from ..layer import Layer, keras
 from .activations import activation_name
@@ -64,7 +64,7 @@ def rnn(layer: Layer, x: Value, *states: Value) -> Any:
         one = layer.inner(entry, share, f"cell_{number}")
         cells.append(_cell(layer, one, backwards(layer)))
         one.finish()
-    old = layer.generation < 3 and not layer.origin.is_tf_keras and layer.origin.is_before(2, 3)
+    old = layer.generation < 3 and not layer.origin.is_tf_keras and layer.origin.is_before(2, 2, 5)
     last_first = bool(inner.get("reverse_state_order", old))
     inner.finish()
     return run(layer, cells, x, given_states(layer, states), last_first=last_first)
@@ -82,11 +82,17 @@ def _shares(inner: Layer, entries: Sequence[Any]) -> Iterator[Arrays]:
         number = counts[name]
         counts[name] += 1
         size = 2 + bool(config.get("use_bias", True))
-        following = Arrays(arrays.stored[start : start + size], arrays.taken)
+        next_ones = arrays.stored[start : start + size]
+        following = Arrays([(_uncounted(path), one) for path, one in next_ones], arrays.taken)
         start += size
         numbered = arrays.part(f"{name}_{number}" if number else name)
         named = arrays.part(str(config.get("name")))
         yield next((found for found in (numbered, named) if len(found) == size), following)
+
+
+def _uncounted(path: Place) -> Place:
+    """Up to 2.2.5 Keras calls the kernel of a second cell ``kernel_1``."""
+    return (*path[:-1], path[-1].rstrip("0123456789").removesuffix("_") or path[-1])
 
 
 def backwards(layer: Layer) -> bool:

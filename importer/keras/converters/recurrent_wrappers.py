@@ -76,7 +76,7 @@ def time_distributed(layer: Layer, x: Value) -> Any:
         return inner.convert(Value(x.name, x.axes)).masked(x.mask)
     whole = Value(layer.plain(x))
     # Only a mask that goes into the steps is one of what is inside them.
-    inside = x.mask if x.mask and layer.rank(x.mask) > 2 else None
+    inside = x.mask if x.mask and layer.rank(x.mask) > 2 and _heeds_masks(layer) else None
     steps = layer.add(ops.MergeAxes(0, 2), whole)
     mask = layer.add(ops.MergeAxes(0, 2), inside) if inside else None
     results = _outputs(inner.convert(steps.masked(mask)))
@@ -87,9 +87,15 @@ def time_distributed(layer: Layer, x: Value) -> Any:
     return split[0] if len(split) == 1 else tuple(split)
 
 
+def _heeds_masks(layer: Layer) -> bool:
+    """Whether the layer inside is given masks, as it is since 2.2 of the Keras that stood alone."""
+    return layer.generation > 2 or layer.origin.is_tf_keras or not layer.origin.is_before(2, 2)
+
+
 def _mask(layer: Layer, x: Value, whole: Value, part: Value) -> Value | None:
     """The mask of an output: in Keras 3 that of the input, before it that of the layer inside."""
-    if layer.generation > 2 or (part.mask is None and x.mask is None):
+    is_input_s = layer.generation > 2 or not _heeds_masks(layer)
+    if is_input_s or (part.mask is None and x.mask is None):
         return x.mask
     if part.mask:
         return layer.add(ops.SplitBatch(), part.mask, whole)

@@ -15,7 +15,8 @@ from .arrays import arrays as arrays
 from .branches import functional, has_branches
 from .keras0 import in_keras_1, is_keras_0
 from .layers import DATA_FORMATS, translate_layer
-from .theano import Options, Writer
+from .theano import Options
+from .theano import Writer as Writer
 from .theano import written_on as written_on
 
 Entry = dict[str, Any]
