@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cortex.importer.deferred import Deferred, join
+from cortex.importer.keras.arrays import Arrays
 from cortex.importer.keras.keras1 import (
     arrays,
     keeps_deviation,
@@ -18,6 +19,7 @@ from cortex.importer.keras.keras1 import (
     translate_model,
     written_on,
 )
+from cortex.importer.keras.keras1.keras0 import arrays_by_name
 from cortex.importer.keras.keras1.theano import Writer
 from cortex.runtime.errors import CortexError, UnreadableFile, Unsupported
 
@@ -338,6 +340,18 @@ def test_a_sequential_that_merges_is_functional() -> None:
     }  # fmt: skip
 
 
+def test_a_chain_in_two_branches_is_one_layer() -> None:
+    base = branch(first("a"))
+    ends = [layer("Dense", name, output_dim=1) for name in "bc"]
+    found = translate_model(branch(merge(*(branch(base, end) for end in ends))))
+    assert wired(found) == {
+        "sequential_0_input": [], "sequential_0": [[["sequential_0_input", 0, 0]]],
+        "b": [[["sequential_0", 0, 0]]],
+        "c": [[["sequential_0", 0, 0]]],
+        "merged": [[["b", 0, 0], ["c", 0, 0]]],
+    }  # fmt: skip
+
+
 def test_branches_of_every_kind() -> None:
     given = {**layer("InputLayer", "x", batch_input_shape=[None, 3]), "inbound_nodes": []}
     dense = {**layer("Dense", "a", output_dim=4), "inbound_nodes": [[["x", 0, 0]]]}
@@ -378,6 +392,57 @@ def test_keras_0() -> None:
         layer("Dense", "dense_2", units=2),
         layer("TimeDistributed", "timedistributed", layer=layer("Dense", "dense_3", units=5)),
     )
+
+
+def old(kind: str, **options: Any) -> dict[str, Any]:
+    return {"name": kind, "cache_enabled": True, **options}
+
+
+def old_chain(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "Sequential", "layers": list(layers)}
+
+
+def test_a_chain_of_keras_0_inside_a_chain_is_a_part_of_it() -> None:
+    inner = old_chain(old("Dense", output_dim=4), old("Activation", activation="relu"))
+    found = translate_model(old_chain(inner, old("Dense", output_dim=2)))
+    assert [entry["config"]["name"] for entry in found["config"]] == [
+        "dense", "activation", "dense_2"
+    ]  # fmt: skip
+
+
+def numbered(*counts: int) -> Arrays:
+    """Arrays as Keras 0 numbers them: so many in each layer."""
+    places = [(f"layer_{i}", f"param_{n}") for i, count in enumerate(counts) for n in range(count)]
+    return Arrays([(place, held(float(i))) for i, place in enumerate(places)])
+
+
+def test_arrays_of_keras_0_by_the_names_of_layers() -> None:
+    branches = [old_chain(old("LSTM", output_dim=2)), old_chain(old("Dense", output_dim=2))]
+    model = old_chain(
+        old("Merge", mode="concat", layers=branches),
+        old("Dropout", p=0.5),
+        old("TimeDistributed", layer=old_chain(old("Dense"), old("Dense"))),
+        old("Embedding", dropout=0.25),
+    )
+    stored = numbered(14, 0, 4, 1)
+    found = arrays_by_name(model, stored)
+    expected = [("lstm", 12), ("dense", 2), ("timedistributed", 4), ("embedding", 1)]
+    assert [place for place, _ in found.stored] == [
+        (layer, f"param_{number}") for layer, count in expected for number in range(count)
+    ]
+    numbers = [float(np.asarray(array)) for _, array in found.stored]
+    assert numbers == [*range(18), 0.75 * 18]  # the share of words that 0.3.3 keeps
+    with pytest.raises(UnreadableFile, match="it has 18 arrays, its layers ask for 19"):
+        arrays_by_name(model, numbered(14, 0, 4))
+    unknown = old_chain(old("Mine"))
+    assert arrays_by_name(unknown, stored) is stored
+
+
+def test_dropout_of_which_nobody_knows_what_it_did() -> None:
+    layers = [{"name": "Dense", "output_dim": 3}, {"name": "Dropout", "p": 0.25}]
+    with pytest.raises(Unsupported, match=r"Keras 0\.2 multiplied by 0\.75"):
+        translate_model(old_chain(*layers))
+    translate_model(old_chain(*layers, {"name": "Flatten", "cache_enabled": True}))
 
 
 BROKEN: dict[str, tuple[Any, type[CortexError], str]] = {
@@ -444,6 +509,29 @@ def test_same_of_theano(kind: str) -> None:
             total = max((len(wanted) - 1) * stride + k - n, 0)
             padding = [[total // 2, total - total // 2]]
         assert along(n, k, stride, *padding[0]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("", "first"), ("1.0.8", "first"), ("1.1.0", "last")]
+)
+def test_dim_ordering_that_no_layer_says(version: str, expected: str) -> None:
+    found = translate_model(branch(layer("UpSampling2D", "x", size=[2, 2])), version=version)
+    assert found["config"][0]["config"]["data_format"] == f"channels_{expected}"
+
+
+def test_same_of_theano_in_older_versions() -> None:
+    volume = layer(
+        "Convolution3D", "x", nb_filter=1, kernel_dim1=2, kernel_dim2=3, kernel_dim3=4,
+        border_mode="same",
+    )  # fmt: skip
+    found = [translate(volume, Writer(True, version))["config"] for version in ("1.1.0", "1.1.1")]
+    assert found[0]["padding"] == "same"
+    assert found[1]["padding"] == [[1, 0], [1, 1], [2, 1]]
+    pooling = layer("MaxPooling2D", "x", pool_size=[1, 2], border_mode="same")
+    assert translate(pooling, Writer(True, "1.2.0"))["config"]["padding"] == [[0, 0], [1, 0]]
+    with pytest.raises(Unsupported, match="pads a window of one by -1"):
+        translate(pooling, Writer(True, "1.1.2"))
+    translate(pooling, Writer(False, "1.1.2"))
 
 
 def test_theano_elsewhere() -> None:

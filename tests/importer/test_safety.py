@@ -61,6 +61,50 @@ def test_yaml_has_the_values_json_would_have() -> None:
     }
 
 
+NUMPY = """
+class_name: Sequential
+config:
+  input_dim: !!python/object/apply:numpy.core.multiarray.scalar
+  - &i8 !!python/object/apply:numpy.dtype
+    args: [i8, 0, 1]
+    state: !!python/tuple [3, <, null, null, null, -1, -1, 0]
+  - !!binary HgAAAAAAAAA=
+  alpha: !!python/object/apply:numpy.core.multiarray._reconstruct
+    args: [!!python/name:numpy.ndarray '', !!python/tuple [0], !!binary Yg==]
+    state: !!python/tuple
+    - 1
+    - !!python/tuple [2]
+    - !!python/object/apply:numpy.dtype
+      args: [f4, 0, 1]
+      state: !!python/tuple [3, <, null, null, null, -1, -1, 0]
+    - false
+    - !!binary AAAAPwAAgL8=
+"""
+
+
+def test_numbers_of_numpy_in_yaml_are_plain() -> None:
+    """As PyYAML writes what Keras 1 leaves in an architecture."""
+    config = parse_architecture(NUMPY, "m")["config"]
+    assert config == {"input_dim": 30, "alpha": [0.5, -1.0]}
+
+
+NO_NUMBERS = {
+    "of another dtype": ("i8, 0", "O8, 0", "an array of dtype '<O8'"),
+    "that are too few": ("tuple [2]", "tuple [3]", "cannot reshape"),
+    "stored in reverse": ("- false", "- true", "axes are stored in reverse"),
+    "that are none": ("HgAAAAAAAAA=", "Hg==", "buffer size must be a multiple"),
+    "of no bytes": ("HgAAAAAAAAA=", "x", "it is no YAML"),
+    "of nothing": ("state:", "start:", "it is no YAML"),
+}
+
+
+@pytest.mark.parametrize("case", NO_NUMBERS)
+def test_numbers_of_numpy_that_make_no_sense(case: str) -> None:
+    before, after, message = NO_NUMBERS[case]
+    with pytest.raises(UnreadableFile, match=message):
+        parse_architecture(NUMPY.replace(before, after), "m")
+
+
 LAUGHS = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)
 )

@@ -303,3 +303,13 @@ def test_onnxruntime_folds_the_normalization_into_the_convolution(tmp_path: Path
     assert kinds["BatchNormalization"] == 0
     assert sum(kinds[kind] for kind in ("Conv", "FusedConv")) == 6
     assert kinds["Transpose"] == 1
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_zeros_before_a_max_pooling_stay_elements(padding: Any, tmp_path: Path) -> None:
+    chain = Chain(x=Tensor(("N", 4, 4, 2)))
+    x = chain.add(ZeroPadding(((1, 1), (1, 1))), "x")
+    graph = chain.graph(chain.add(MaxPooling((3, 3), (2, 2), padding), x, name="y"))
+    network, given = Network(graph, {}), drawn((2, 4, 4, 2)) - 9  # so that zero is the largest
+    found = answers(exported(network, tmp_path), tmp_path, given)[0]
+    np.testing.assert_array_equal(found, network.run({"x": given})["y"])
