@@ -9,6 +9,7 @@ from typing import Any
 from ....runtime import ops
 from ..builder import Value
 from ..layer import Layer, keras
+from ..origin import THEANO
 
 ARITHMETIC = {
     "Add": ops.Add,
@@ -111,6 +112,10 @@ def dot(layer: Layer, x: Value, y: Value) -> Value:
     if layer.get("expand_dims", 0) and max(ranks) > 2:
         # Keras 1 divides by roots of the products of different steps, which may be below zero.
         raise layer.refuse("mode 'cos'", "of series")
+    origin = layer.origin
+    if min(ranks) > 3 and origin.is_before(2, 2, 5) and origin.backend != THEANO:
+        # On TensorFlow these multiplied matrices, one for each step of the first axis.
+        raise layer.refuse("a product", f"of tensors of {ranks[0]} and {ranks[1]} axes")
     if layer.get("normalize", False):
         smallest = 1e-7 if layer.generation > 2 else 1e-6
         x, y = (
