@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cortex.runtime.repository import install
-from cortex.serving.client import Client, request
-from cortex.serving.protocol import path
+from cortex.serving.client.connection import Client, request
+from cortex.serving.rpc.protocol import path
 
 H2LOAD = "h2load"
 CONNECTIONS = 4  # at most; the callers of one connection share it as parallel streams

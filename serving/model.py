@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..runtime.repository import ModelConfig, ModelVersion
-from .batcher import Batcher, Limits
+from .batching.batcher import Batcher, Limits
 from .datatypes import Datatype
-from .engine import Engine, Program, Run, TensorSpec
+from .engine.layers import LayerPrograms
+from .engine.replay import replay
+from .engine.session import Engine, Program, Run, TensorSpec
 from .errors import InvalidArgument, listed
-from .layers import LayerPrograms
 from .metrics import ModelMetrics
-from .replay import replay
 from .tensors import Array
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Self
 
 from ..runtime.errors import CortexError
 from ..runtime.repository import ModelVersion, versions
-from .engine import runtime
+from .engine.session import runtime
 from .errors import NotFound, Unavailable, listed
 from .metrics import Metrics
 from .model import Model, OpenModel

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Protocol
 
 from .datatypes import BYTES, DATATYPES, Datatype
-from .engine import TensorSpec
+from .engine.session import TensorSpec
 from .errors import Code, InvalidArgument, Unavailable, listed, told
 from .metrics import Metrics
 from .model import Model, Output

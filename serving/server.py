@@ -11,32 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .address import Address
-from .grpc_server import grpc_server
-from .http_server import http_server
 from .metrics import Metrics
 from .models import Models
 from .plane import Plane
-from .protocol import SERVICE
-from .rest import metrics_app, rest_app
-from .service import methods
+from .rest.app import metrics_app, rest_app
+from .rest.http_server import http_server
+from .rpc.grpc_server import grpc_server
+from .rpc.protocol import SERVICE
+from .rpc.service import methods
+from .settings import Settings
 
 DISTRIBUTION = "cortex-inference"
 LINGER = 0.2
 """Seconds for telling requests that come too late: once grpcio closes, it cuts them off unheard."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to serve and where. Port 0 is any that is free; ``largest_message`` is in bytes."""
-
-    root: Path
-    host: str = "127.0.0.1"
-    http_port: int = 8000
-    grpc_port: int = 8001
-    metrics_port: int = 8002
-    drain_seconds: float = 30.0
-    largest_message: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +52,7 @@ async def serving(settings: Settings) -> AsyncGenerator[Server]:
     def at(port: int, option: str) -> Address:
         return Address(settings.host, port, option)
 
-    async with Models(settings.root, metrics) as models:
+    async with Models(Path(settings.models[0]), metrics) as models:
         plane = Plane(models, metrics, release)
         async with (
             http_server(metrics_app(metrics), at(settings.metrics_port, "--metrics-port")) as page,

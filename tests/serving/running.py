@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cortex.serving.server import Server, Settings, serving
+from cortex.serving.server import Server, serving
+from cortex.serving.settings import Settings
 
 
 def anywhere(root: Path, **settings: Any) -> Settings:
     """Settings on free ports."""
-    return Settings(root, http_port=0, grpc_port=0, metrics_port=0, **settings)
+    return Settings((str(root),), http_port=0, grpc_port=0, metrics_port=0, **settings)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cortex.serving.batcher import Arrays, Batcher, Limits, share
+from cortex.serving.batching.batcher import Arrays, Batcher, Limits, share
 from cortex.serving.errors import Expired, Overloaded, Unavailable
 
 Array: TypeAlias = NDArray[Any]

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cortex.serving.datatypes import BYTES, DATATYPES
 from cortex.serving.pb import open_inference_grpc_pb2 as pb
-from cortex.serving.protocol import SERVICE, path
+from cortex.serving.rpc.protocol import SERVICE, path
 from cortex.serving.server import Server, serving
 
 from .conftest import KINDS
@@ -308,11 +308,11 @@ def test_a_message_beyond_the_limit_is_refused(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with (
-            serving(anywhere(tmp_path, largest_message=1000)) as server,
+            serving(anywhere(tmp_path, max_message_mb=1)) as server,
             grpc.aio.insecure_channel(str(server.grpc)) as channel,
         ):
             with pytest.raises(grpc.aio.AioRpcError) as error:
-                await channel.unary_unary(path("ModelInfer"))(b"\0" * 2000)
+                await channel.unary_unary(path("ModelInfer"))(b"\0" * (2 << 20))
             assert error.value.code() is Code.RESOURCE_EXHAUSTED
             await channel.unary_unary(path("ServerLive"))(b"")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cortex.serving.layers import MOST, LayerPrograms
+from cortex.serving.engine.layers import MOST, LayerPrograms
 
 
 class Maker:

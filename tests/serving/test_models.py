@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from cortex.runtime.errors import MissingExtra, RepositoryError
 from cortex.runtime.repository import CONFIG, WEIGHTS, versions
-from cortex.serving.engine import PROVIDERS, Engine
+from cortex.serving.engine.session import PROVIDERS, Engine
 from cortex.serving.errors import NotFound, Unavailable
 from cortex.serving.metrics import Metrics
 from cortex.serving.models import Models

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from cortex.runtime.errors import CortexError, UnreadableFile, Unsupported, UsageError
-from cortex.serving.answers import as_json, ranking
-from cortex.serving.client import Client, Inference, ServerError, Tensor
-from cortex.serving.inputs import read_inputs
+from cortex.serving.client.answers import as_json, ranking
+from cortex.serving.client.connection import Client, Inference, ServerError, Tensor
+from cortex.serving.client.inputs import read_inputs
 from cortex.serving.server import Server
 
 from .repositories import expected, sample
 
-COMMAND = [sys.executable, "-c", "from cortex.serving.predict import main; main()"]
+COMMAND = [sys.executable, "-c", "from cortex.serving.client.predict import main; main()"]
 X = Tensor("x", "FP32", (-1, 4))
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

@@ -10,7 +10,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as theirs
 
 from cortex.serving.pb import open_inference_grpc_pb2 as ours
-from cortex.serving.protocol import SERVICE
+from cortex.serving.rpc.protocol import SERVICE
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = sorted(ours.DESCRIPTOR.message_types_by_name)

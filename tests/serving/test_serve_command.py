@@ -19,9 +19,9 @@ from typing import Any
 import grpc
 import pytest
 
-from cortex.serving.client import request
+from cortex.serving.client.connection import request
 from cortex.serving.models import Models
-from cortex.serving.protocol import path
+from cortex.serving.rpc.protocol import path
 from cortex.serving.server import serve_until_signal
 
 from .repositories import dense, sample
@@ -218,7 +218,7 @@ def test_a_wrong_option_is_a_usage_error() -> None:
     assert run("models", "--grpc-port=70000").returncode == 2
 
 
-@pytest.mark.parametrize("command", ["cli import serve", "predict import main as serve"])
+@pytest.mark.parametrize("command", ["cli import serve", "client.predict import main as serve"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     program = (
         f"import sys; from cortex.serving.{command}\n"

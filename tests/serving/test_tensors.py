@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from cortex.runtime.errors import Unsupported
-from cortex.serving import contents, tensors
+from cortex.serving import tensors
 from cortex.serving.datatypes import BYTES, DATATYPES, Datatype, of_onnx
 from cortex.serving.errors import InvalidArgument
 from cortex.serving.pb import open_inference_grpc_pb2 as pb
+from cortex.serving.rpc import contents
 
 WHAT = "input 'x'"
 VALUES: dict[str, list[Any]] = {

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from cortex.serving.datatypes import DATATYPES
 from cortex.serving.errors import InvalidArgument
-from cortex.serving.messages import InferRequest, write_response
 from cortex.serving.model import Output
 from cortex.serving.pb import open_inference_grpc_pb2 as pb
 from cortex.serving.plane import Answer
-from cortex.serving.wire import Malformed, take_out
+from cortex.serving.rpc.messages import InferRequest, write_response
+from cortex.serving.rpc.wire import Malformed, take_out
 
 names = st.text(max_size=5)
 numbers = st.lists(st.floats(width=32, allow_nan=False), max_size=5)

@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from ..runtime.errors import CortexError
-from .datatypes import BF16, BYTES, DATATYPES, Datatype
-from .errors import InvalidArgument
-from .pb import open_inference_grpc_pb2 as pb
-from .protocol import path
-from .tensors import Array, decode, encode
+from ...runtime.errors import CortexError
+from ..datatypes import BF16, BYTES, DATATYPES, Datatype
+from ..errors import InvalidArgument
+from ..pb import open_inference_grpc_pb2 as pb
+from ..rpc.protocol import path
+from ..tensors import Array, decode, encode
 
 R = TypeVar("R", bound=Message)
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

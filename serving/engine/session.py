@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..runtime.errors import MissingExtra, Unsupported
-from .datatypes import Datatype, of_onnx
-from .errors import InvalidArgument
-from .tensors import Array
+from ...runtime.errors import MissingExtra, Unsupported
+from ..datatypes import Datatype, of_onnx
+from ..errors import InvalidArgument
+from ..tensors import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto

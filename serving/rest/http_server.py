@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-from .address import Address
+from ..address import Address
 
 PATIENCE = 2  # seconds for answers under way when the server closes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..runtime.check import Check
-from ..runtime.errors import Disagreement
-from .engine import Program
+from ...runtime.check import Check
+from ...runtime.errors import Disagreement
+from .session import Program
 
 
 def replay(check: Check, program: Program, layers: Callable[[Sequence[str]], Program]) -> None:

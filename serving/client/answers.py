@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.errors import UsageError
-from .client import Inference
-from .tensors import Array
+from ...runtime.errors import UsageError
+from ..tensors import Array
+from .connection import Inference
 
 HEAD = 8  # values shown of an output that has no classes
 

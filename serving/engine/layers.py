@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from .engine import Program
+from .session import Program
 
 MOST = 4  # programs kept; each may hold its own copy of the weights that lead to its layers
 

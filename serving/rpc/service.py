@@ -12,10 +12,10 @@ from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from .engine import TensorSpec
+from ..engine.session import TensorSpec
+from ..pb import open_inference_grpc_pb2 as pb
+from ..plane import NAME, Plane
 from .messages import InferRequest, write_response
-from .pb import open_inference_grpc_pb2 as pb
-from .plane import NAME, Plane
 from .protocol import path
 from .wire import Malformed
 

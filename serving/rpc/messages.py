@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from ..datatypes import Datatype
+from ..errors import InvalidArgument
+from ..pb import open_inference_grpc_pb2 as pb
+from ..plane import Answer
+from ..tensors import Array, decode, encode
 from . import contents
-from .datatypes import Datatype
-from .errors import InvalidArgument
-from .pb import open_inference_grpc_pb2 as pb
-from .plane import Answer
-from .tensors import Array, decode, encode
 from .wire import Malformed, delimited, tag, take_out
 
 Input = pb.ModelInferRequest.InferInputTensor

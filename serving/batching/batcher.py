@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Expired, Overloaded, Unavailable
+from ..errors import Expired, Overloaded, Unavailable
 
 Array = NDArray[Any]
 Arrays: TypeAlias = Sequence[Array]

@@ -14,9 +14,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .address import Address
-from .errors import told
-from .pb import open_inference_grpc_pb2 as pb
+from ..address import Address
+from ..errors import told
+from ..pb import open_inference_grpc_pb2 as pb
 from .protocol import SERVICE
 from .service import Call, Method
 

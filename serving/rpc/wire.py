@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from .errors import InvalidArgument
+from ..errors import InvalidArgument
 
 LENGTH_DELIMITED = 2  # the wire type of strings, bytes, messages and packed numbers
 LONGEST_VARINT = 10  # bytes

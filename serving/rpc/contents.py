@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from .datatypes import BYTES, DATATYPES, Datatype
-from .errors import InvalidArgument
-from .pb import open_inference_grpc_pb2 as pb
-from .tensors import Array, objects, shaped
+from ..datatypes import BYTES, DATATYPES, Datatype
+from ..errors import InvalidArgument
+from ..pb import open_inference_grpc_pb2 as pb
+from ..tensors import Array, objects, shaped
 from .wire import fields, tag
 
 FIELDS = pb.InferTensorContents.DESCRIPTOR.fields_by_name

@@ -10,11 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ..runtime.errors import UnreadableFile, Unsupported, UsageError
-from ..runtime.files import regular
-from .client import Tensor
-from .datatypes import BYTES, DATATYPES
-from .tensors import Array
+from ...runtime.errors import UnreadableFile, Unsupported, UsageError
+from ...runtime.files import regular
+from ..datatypes import BYTES, DATATYPES
+from ..tensors import Array
+from .connection import Tensor
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .engine import TensorSpec
-from .errors import RequestError, told
-from .metrics import Metrics
-from .plane import NAME, Plane
+from ..engine.session import TensorSpec
+from ..errors import RequestError, told
+from ..metrics import Metrics
+from ..plane import NAME, Plane
 
 MODEL = "/v2/models/{model}"
 VERSION = f"{MODEL}/versions/{{version}}"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from ..runtime.command import command
-from ..runtime.errors import UsageError
-from ..runtime.files import read_labels, regular
+from ...runtime.command import command
+from ...runtime.errors import UsageError
+from ...runtime.files import read_labels, regular
 
 FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
 ADDRESS = re.compile(r"(?!\w+:/)[^\s/]+:[0-9]{1,5}")
@@ -41,7 +41,7 @@ def main(
     channels, its values to 0 to 1.
     """
     from .answers import as_json, ranking, show
-    from .client import Client
+    from .connection import Client
     from .inputs import read_inputs
 
     if not ADDRESS.fullmatch(server):

@@ -1,0 +1,1 @@
+"""What asks a server: the connection, and the commands that use it."""

@@ -1,0 +1,1 @@
+"""onnxruntime: sessions, what they run on, and the proof that they answer right."""
