@@ -11,11 +11,11 @@ import click
 
 from ..runtime.command import command
 from ..runtime.errors import Disagreement, UsageError, WeakEvidence
-from ..runtime.files import read_labels
 
 if TYPE_CHECKING:
     from ..runtime.repository import ModelVersion
-    from .imported import Imported
+    from .imported import Imported, Precision
+    from .preprocessing import Mode
     from .report import Evidence, ValueStatistics
 
 FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
@@ -76,6 +76,11 @@ def _listing(what: Callable[[], str]) -> Callable[[click.Context, click.Paramete
 @click.option(
     "--labels", type=FILE, help="What the classes are called: a line each, or a JSON list."
 )
+@click.option("--preprocessing", type=click.Choice(["caffe", "tf", "torch", "none"]),
+              help="What pictures go through before the model, as keras.applications call it; "
+              "default: by the architecture, if it is one of theirs.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["float32", "float16"]), default="float32",
+              show_default=True, help="What weights are stored and computed in.")  # fmt: skip
 @click.option("--no-install", is_flag=True, help="Only check.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def main(
@@ -93,26 +98,31 @@ def main(
     inputs: Path | None,
     tolerance: float,
     labels: Path | None,
+    preprocessing: Mode | None,
+    precision: Precision,
     no_install: bool,
     as_json: bool,
 ) -> None:
     """Reads a Keras FILE, proves every layer's output, and installs the model in a repository.
 
-    Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage, 3 the file cannot be
-    read or holds something unsupported, 130 interrupted.
+    Exit codes: 0 done, 1 outputs disagree (nothing is installed), 2 usage or no such file, 3 a file
+    cannot be read or holds something unsupported, 130 interrupted.
     """
-    from ..runtime.repository import ModelConfig, ModelVersion, install, slug, write_config
-    from .imported import Proof, read_model
+    from ..runtime.repository import ModelVersion, install, slug
+    from .configuration import configured, write
+    from .imported import KERAS, Proof, read_model
     from .keras.file import ModelSource
     from .keras.plugins import load_plugin
 
+    recorded = Path(reference) if reference and reference != KERAS else None
+    _check_there(file, weights, substitute, recorded, inputs, labels)
     proof = Proof(reference, inputs, tolerance, required=require_evidence or "engines")
     for plugin in plugins:
         load_plugin(plugin)
     source = ModelSource(file, weights, architecture, keras1_backend, substitute)
-    imported = read_model(source, proof)
+    imported = read_model(source, proof, precision)
     name = slug(file.stem) if name is None else name
-    named = _labels(labels, imported) if labels else ()
+    config = configured(imported.network.graph, labels, preprocessing)
     if no_install:
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
             _prove(imported, ModelVersion(name, 0, Path(folder)), None, as_json)
@@ -120,10 +130,18 @@ def main(
     with install(repository, name, version) as target:
         place = repository / name / str(target.version)
         _prove(imported, target, place, as_json)
-    if named:
-        write_config(repository, name, ModelConfig(labels=named))
+    written = write(config, repository, name)
     if not as_json:
+        for what in written:
+            click.echo(f"config.json: {what}")
         click.echo(f"installed {place}")
+
+
+def _check_there(*paths: Path | None) -> None:
+    """A name that is misspelt on the command line is no damaged file."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UsageError(f"{path}: no such file")
 
 
 def _prove(imported: Imported, target: ModelVersion, place: Path | None, as_json: bool) -> None:
@@ -155,12 +173,3 @@ def _numbers(value: ValueStatistics) -> str:
     numbers = {"mean": value.mean, "std": value.std, "min": value.min, "max": value.max}
     told = " ".join(f"{k} {'not finite' if n is None else f'{n:.6g}'}" for k, n in numbers.items())
     return f"shape {value.shape} {told}"
-
-
-def _labels(path: Path, imported: Imported) -> tuple[str, ...]:
-    """One for each position of the first output's last axis."""
-    labels, graph = read_labels(path), imported.network.graph
-    classes = graph.types[next(iter(graph.outputs.values()))].shape[-1]
-    if len(labels) != classes:
-        raise UsageError(f"{path}: {len(labels)} labels for {classes} classes")
-    return labels

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -16,13 +17,15 @@ from ..runtime import repository
 from ..runtime.check import TOLERANCE, Array
 from ..runtime.errors import Unsupported, UsageError
 from ..runtime.export import export
+from ..runtime.half import in_half
 from ..runtime.network import Network
 from ..runtime.weights import WeightsFile
+from .halved import halved
 from .keras.build import build
 from .keras.converters.substitute import Substitutes
 from .keras.file import KerasFile, ModelSource, read_file
 from .keras.plugins import load_plugin
-from .keras.witness.precision import coarseness
+from .keras.witness.precision import OURS, coarseness
 from .keras.witness.witnesses import Question, ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
@@ -58,14 +61,22 @@ class Proof:
             raise UsageError(f"tolerance {self.tolerance}: use a number between 0 and 1")
 
 
+Precision: TypeAlias = Literal["float32", "float16"]
+"""What a model is stored and served in."""
+
+
 @dataclass(frozen=True)
 class Imported:
-    """A network that was read from a file, and what can be said of it."""
+    """A network that was read from a file, and what can be said of it.
+
+    ``precision`` is what it is written in; the network here is as the file has it.
+    """
 
     source: ModelSource
     file: KerasFile
     network: Network
     proof: Proof = field(default_factory=Proof)
+    precision: Precision = "float32"
 
     @cached_property
     def report(self) -> Report:
@@ -112,11 +123,11 @@ def load(
     return replace(imported, network=Network(imported.network.graph, arrays))
 
 
-def read_model(source: ModelSource, proof: Proof) -> Imported:
+def read_model(source: ModelSource, proof: Proof, precision: Precision = "float32") -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
     substitutes = Substitutes.read(source.substitutes) if source.substitutes else Substitutes()
     file = read_file(source)
-    return Imported(source, file, build(file, substitutes), proof)
+    return Imported(source, file, build(file, substitutes), proof, precision)
 
 
 def write_version(
@@ -135,7 +146,7 @@ def write_version(
     other = imported.file.other_backend
     if other and attempt.reference and attempt.verification.first_difference:
         source = replace(imported.source, keras1_backend=other)
-        second = _attempt(read_model(source, proof), target.path)
+        second = _attempt(read_model(source, proof, imported.precision), target.path)
         if second.verification.first_difference is None:
             note = f"the file does not say it, but its reference does: it was written on {other}"
             attempt = replace(second, notes=(note,))
@@ -180,26 +191,29 @@ class Attempt:
 def _attempt(imported: Imported, folder: Path) -> Attempt:
     """Writes the network and its check into ``folder``, and compares what it computes."""
     proof = imported.proof
-    network, model = _write(imported.network, folder)
+    half = imported.precision == "float16"
+    network, model = _write(imported.network, folder, half)
     reference = _reference(imported, network)
     inputs = _inputs(proof, network, reference)
     notes = (*imported.file.notes, *(reference.notes if reference else ()))
     tolerance = proof.tolerance
-    if reference and (coarse := coarseness(imported.file)):
-        tolerance, notes = max(tolerance, coarse.tolerance), (*notes, coarse.note)
-    verification = Verification(network, reference, tolerance)
+    for coarse in (reference and coarseness(imported.file), OURS if half else None):
+        if coarse:
+            tolerance, notes = max(tolerance, coarse.tolerance), (*notes, coarse.note)
+    verification = Verification(network, reference, tolerance, imported.precision)
     verification.run(model, inputs)
     evidence = reference.evidence if reference else "engines"
     repository.write_check(folder / repository.CHECK, verification.check(inputs, evidence))
     return Attempt(network, reference, verification, notes)
 
 
-def _write(network: Network, folder: Path) -> tuple[Network, Path]:
+def _write(network: Network, folder: Path, half: bool) -> tuple[Network, Path]:
     """The network as it lies in ``folder`` once written, and its ONNX graph."""
     weights, model = folder / repository.WEIGHTS, folder / repository.MODEL
-    network.save(weights)
+    (halved(network) if half else network).save(weights)
     stored = Network.load(weights)
-    model.write_bytes(export(stored, WeightsFile.open(weights)).SerializeToString())
+    graph = export(stored, WeightsFile.open(weights))
+    model.write_bytes((in_half(graph) if half else graph).SerializeToString())
     return stored, model
 
 

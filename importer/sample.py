@@ -15,7 +15,8 @@ from ..runtime.files import regular
 from ..runtime.ir import Graph, infer
 from ..runtime.network import sizes_of
 from ..runtime.ops import Embedding
-from ..runtime.tensor import Tensor
+from ..runtime.tensor import STRING, Tensor
+from .sample_text import strings_for
 
 ROWS = 2
 OPEN_LENGTH = 16
@@ -27,8 +28,8 @@ def sample_inputs(graph: Graph) -> dict[str, Array]:
     """Two rows of every input.
 
     Floats are uniform in [-1, 1) from Philox(0), ids below the smallest vocabulary they feed,
-    states zero. Open lengths are 16; open images the smallest size from 64 on that the network
-    accepts.
+    strings words of the vocabulary they are looked up in and one that is not, states zero. Open
+    lengths are 16; open images the smallest size from 64 on that the network accepts.
 
     Raises:
         Unsupported: no size that was tried fits.
@@ -36,7 +37,9 @@ def sample_inputs(graph: Graph) -> dict[str, Array]:
     generator = np.random.Generator(np.random.Philox(0))
     sizes = _open_sizes(graph)
     drawn = {
-        name: _drawn(generator, tensor, sizes, _vocabulary(graph, name))
+        name: strings_for(graph, name, _shape(tensor, sizes), generator)
+        if tensor.dtype == STRING
+        else _drawn(generator, tensor, sizes, _vocabulary(graph, name))
         for name, tensor in graph.inputs.items()
         if name not in graph.states
     }
@@ -81,32 +84,39 @@ def fitting(graph: Graph, arrays: Mapping[str, Array], source: str) -> dict[str,
     """The arrays in the dtypes the network takes, if they are what it takes.
 
     Raises:
-        UsageError: another shape, no numbers, or numbers that are not finite.
+        UsageError: another shape, no numbers, numbers that are not finite, or no strings.
     """
     try:
         sizes_of(graph.inputs, arrays)
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     for name, array in arrays.items():
-        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        if graph.inputs[name].dtype == STRING:
+            if array.dtype.kind != "U" and not all(isinstance(one, str) for one in array.flat):
+                raise UsageError(f"{source}: input {name!r}: it must hold strings")
+        elif array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise UsageError(f"{source}: input {name!r}: it must hold finite numbers")
     return {name: arrays[name].astype(_dtype(tensor)) for name, tensor in graph.inputs.items()}
 
 
 def _dtype(tensor: Tensor) -> str:
-    return "float32" if tensor.dtype == "float" else tensor.dtype
+    return {"float": "float32", STRING: "object"}.get(tensor.dtype, tensor.dtype)
 
 
 def _drawn(
     generator: np.random.Generator, tensor: Tensor, sizes: Mapping[str, int], vocabulary: int
 ) -> Array:
-    shape = tuple(sizes[n] if isinstance(n, str) else n for n in tensor.shape)
+    shape = _shape(tensor, sizes)
     if tensor.dtype == "float" and not vocabulary:
         return generator.uniform(-1, 1, shape).astype(np.float32)
     if tensor.dtype == "bool":
         return generator.random(shape) < 0.5
     ids = generator.integers(0, vocabulary or 2, shape)
     return ids.astype(_dtype(tensor))
+
+
+def _shape(tensor: Tensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(sizes[n] if isinstance(n, str) else n for n in tensor.shape)
 
 
 def _vocabulary(graph: Graph, name: str) -> int:

@@ -24,7 +24,7 @@ from ..runtime.plan import Plan
 from .reference import Reference
 from .report import Compared, FirstDifference, LayerReport, ValueStatistics, finite
 
-NUMPY, ONNXRUNTIME = "numpy float64", "onnxruntime float32"
+NUMPY, ONNXRUNTIME = "numpy float64", "onnxruntime"
 WHOLE = 1 << 62
 LARGEST_VALUE = 1 << 29  # elements, of eight bytes where the check is exact
 
@@ -49,12 +49,18 @@ class Verification:
     """Every layer and output of a network, held against what it should be.
 
     Where the reference has a value, both engines are held against it; elsewhere, and without a
-    reference, one engine against the other.
+    reference, one engine against the other. ``precision`` is what onnxruntime computes in.
     """
 
-    def __init__(self, network: Network, reference: Reference | None, tolerance: float) -> None:
+    def __init__(
+        self,
+        network: Network,
+        reference: Reference | None,
+        tolerance: float,
+        precision: str = "float32",
+    ) -> None:
         self._graph, self._network, self._tolerance = network.graph, network, tolerance
-        self._reference = reference
+        self._reference, self._precision = reference, precision
         self._order = {Item(name): i for i, name in enumerate(network.graph.layers)}
         self._calls = (1, 2) if reference and reference.second else (1,)
         for call in self._calls:
@@ -78,12 +84,12 @@ class Verification:
         session_of = _sessions(model)
         for item, value in self._numpy(inputs):
             if item not in self._expected:
-                self._expected[item] = Recorded.of(value.astype(np.float32), WHOLE)
+                self._expected[item] = Recorded.of(_single(value), WHOLE)
             if item.call == 1:
                 self._records[item] = _record(self._expected[item], value)
             self._compare(item, NUMPY, value)
         for item, value in self._onnxruntime(session_of, inputs):
-            self._compare(item, ONNXRUNTIME, value)
+            self._compare(item, f"{ONNXRUNTIME} {self._precision}", value)
 
     @property
     def first_difference(self) -> FirstDifference | None:
@@ -225,7 +231,12 @@ def _record(expected: Expected, value: Array) -> Recorded:
     """What to keep: the expected elements if there are any, else ours, which agree with theirs."""
     if isinstance(expected, Recorded):
         return Recorded.of(expected.values.reshape(expected.shape))
-    return Recorded.of(value.astype(np.float32))
+    return Recorded.of(_single(value))
+
+
+def _single(value: Array) -> Array:
+    """A copy, of numbers in single precision, and of strings as they are."""
+    return value.copy() if value.dtype == object else value.astype(np.float32)
 
 
 def _of(expected: Recorded) -> Statistics:

@@ -30,7 +30,7 @@ class Difference:
 
     ``relative`` is the larger of max|error| / max|expected| and rms(error) / rms(expected), both
     denominators at least 1e-6. It is infinite where shapes differ or where one side has a NaN or an
-    infinity that the other has not.
+    infinity that the other has not, and where one string differs.
     """
 
     max_abs: float
@@ -43,12 +43,15 @@ class Difference:
 
 
 NO_AGREEMENT = Difference(math.inf, 0.0, math.inf)
+SAME_STRINGS = Difference(0.0, 1.0, 0.0)
 
 
 def difference(actual: Array, expected: Array) -> Difference:
-    """Compares two arrays of one shape; both are taken as float64."""
+    """Compares two arrays of one shape; both are taken as float64, unless they hold strings."""
     if actual.shape != expected.shape:
         return NO_AGREEMENT
+    if object in (actual.dtype, expected.dtype):
+        return SAME_STRINGS if np.array_equal(actual, expected) else NO_AGREEMENT
     found, wanted, errors, values = actual.reshape(-1), expected.reshape(-1), _Norm(), _Norm()
     for start in range(0, wanted.size, BLOCK):
         part = slice(start, start + BLOCK)
@@ -138,7 +141,9 @@ class Statistics:
 
     @classmethod
     def of(cls, value: Array, first: int = 64) -> Statistics:
-        """The statistics of ``value``, computed in float64."""
+        """The statistics of ``value``, computed in float64; strings have none but their shape."""
+        if value.dtype == object:
+            return cls(value.shape, math.nan, math.nan, math.nan, math.nan, np.empty(0))
         exact = value.astype(np.float64)
         if not exact.size:
             return cls(value.shape, 0.0, 0.0, 0.0, 0.0, exact.reshape(-1))

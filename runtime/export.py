@@ -42,6 +42,8 @@ class ServedLayer:
 
 
 OPSET = 21
+OPSETS = {"": OPSET, "ai.onnx.ml": 4, "com.microsoft": 1}
+"""The version of each domain that has an operator of ours; the last is onnxruntime's own."""
 IR_VERSION = 10  # the one that came with opset 21
 
 
@@ -71,12 +73,17 @@ def export(network: Network, stored: WeightsFile) -> ModelProto:
     )
     model = helper.make_model(
         onnx_graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, OPSETS[domain]) for domain in _domains(tape)],
         ir_version=IR_VERSION,
         producer_name="cortex",
     )
     helper.set_model_props(model, {LAYERS: json.dumps(_layer_index(graph, values))})
     return model
+
+
+def _domains(tape: Tape) -> list[str]:
+    """Those of the nodes, the standard one first."""
+    return sorted({"", *(node.domain for node in tape.nodes)})
 
 
 def _emit(graph: Graph, tape: Tape, stored: WeightsFile) -> Mapping[str, Value]:
@@ -183,9 +190,7 @@ def select(model: ModelProto, names: Sequence[str]) -> ModelProto:
             outputs.append(declared[name])
             continue
         layer, served = known[name], f"layer:{name}"
-        turn: dict[str, Any] = {"perm": layer.axes} if layer.axes else {}
-        kind = "Transpose" if turn else "Identity"
-        nodes.append(helper.make_node(kind, [layer.value], [served], f"serve {name}", **turn))
+        nodes += _serving(layer, name, served)
         outputs.append(helper.make_tensor_value_info(served, layer.dtype, layer.shape))
     nodes, needed = _leading_to({value.name for value in outputs}, nodes)
     pruned = helper.make_graph(
@@ -196,6 +201,18 @@ def select(model: ModelProto, names: Sequence[str]) -> ModelProto:
         [weight for weight in graph.initializer if weight.name in needed],
     )
     return helper.make_model(pruned, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _serving(layer: ServedLayer, name: str, served: str) -> list[onnx.NodeProto]:
+    """The nodes that make an output of a layer; the graph may hold its value in half precision."""
+    nodes: list[onnx.NodeProto] = []
+    value = layer.value
+    if layer.axes:
+        turn, value = value, f"{served}/turned"
+        nodes.append(helper.make_node("Transpose", [turn], [value], value, perm=layer.axes))
+    to: dict[str, Any] = {"to": layer.dtype} if layer.dtype == TensorProto.FLOAT else {}
+    kind = "Cast" if to else "Identity"
+    return [*nodes, helper.make_node(kind, [value], [served], f"serve {name}", **to)]
 
 
 def _leading_to(

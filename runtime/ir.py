@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import GraphError, problem
 from .op import OPERATIONS, Operation
-from .tensor import DTYPES, Param, Tensor
+from .tensor import DTYPES, STRING, Param, Tensor
 
 Types = Mapping[str, Tensor]
 
@@ -209,8 +209,8 @@ def _check_input(name: str, tensor: Tensor) -> None:
     for size in tensor.shape:
         if not (size.isidentifier() if isinstance(size, str) else size > 0):
             raise GraphError(f"input {name!r}: {size!r} is neither a size nor a name for one")
-    if tensor.dtype not in DTYPES:
-        raise GraphError(f"input {name!r}: dtype {tensor.dtype!r} is none of {', '.join(DTYPES)}")
+    if tensor.dtype not in (known := (*DTYPES, STRING)):
+        raise GraphError(f"input {name!r}: dtype {tensor.dtype!r} is none of {', '.join(known)}")
 
 
 def _infer(graph: Graph, sizes: Mapping[str, int]) -> tuple[Types, Mapping[str, tuple[str, ...]]]:
@@ -265,7 +265,15 @@ def input_types(node: Node, types: Types) -> Sequence[Tensor | None]:
             raise GraphError(f"{node.title}: its input {name!r} is not computed before it")
         if not name and not _may_be_left_out(type(node.op), i):
             raise GraphError(f"{node.title}: its input {i} may not be left out")
-        if name and not node.op.any_dtype and types[name].dtype != "float":
+        if not name:
+            continue
+        if types[name].dtype == STRING:
+            if not (node.op.strings or node.op.view):
+                raise GraphError(
+                    f"{node.title}: its input {name!r} holds strings, "
+                    f"but {node.op.kind} computes with numbers"
+                )
+        elif not node.op.any_dtype and types[name].dtype != "float":
             raise GraphError(
                 f"{node.title}: its input {name!r} is {types[name].dtype}, "
                 f"but {node.op.kind} computes floats"

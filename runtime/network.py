@@ -20,7 +20,7 @@ from .parameters import Weights, matching
 from .plan import Plan
 from .shard import split
 from .team import Team, worth_sharing
-from .tensor import Tensor
+from .tensor import STRING, Tensor
 
 Array = NDArray[Any]
 
@@ -139,6 +139,10 @@ def sizes_of(declared: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> dic
 
 
 def _check_kind(name: str, array: Array, dtype: str) -> None:
+    if dtype == STRING:
+        if array.dtype.kind != "U" and not all(isinstance(one, str) for one in array.flat):
+            raise UsageError(f"input {name!r}: its elements are {array.dtype}, expected strings")
+        return
     if array.dtype.kind not in "biuf":
         raise UsageError(f"input {name!r}: its elements are {array.dtype}, expected numbers")
     if dtype in ("float", array.dtype.name):

@@ -34,12 +34,16 @@ class Operation:
     """The output is the input in another shape: the two share memory, and nothing is bound."""
     inert: ClassVar[bool] = False
     """The output is the input except while training (dropout)."""
+    detached: ClassVar[bool] = False
+    """Its outputs count as constants: nothing is differentiated through it (sampling)."""
     overwrites: ClassVar[tuple[int, ...]] = ()
     """Inputs whose memory the output may take, where nothing else needs them any more."""
     overwrites_dy: ClassVar[tuple[int, ...]] = ()
     """Inputs i whose dx[i] may be written over dy[0]."""
     any_dtype: ClassVar[bool] = False
-    """The inputs may be of any dtype; else they must be floats."""
+    """The inputs may be of any dtype of numbers; else they must be floats."""
+    strings: ClassVar[bool] = False
+    """The inputs may be strings; else only those of a view may."""
     domain: ClassVar[tuple[float, float] | None] = None
     """Where the examples' floats lie, for a function that is not defined or smooth everywhere."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from .tensor import Tensor
+from .tensor import STRING, Tensor
 
 Layout = Literal["last", "first"]
 
@@ -81,11 +81,12 @@ class Tape:
         self,
         inputs: Sequence[tuple[Value, str]],
         emit: Callable[[Sequence[Value]], Sequence[Value]],
+        dtype: str = "float",
     ) -> GraphProto:
         """A graph for an attribute, the body of a Scan: what ``emit`` makes of its inputs.
 
         ``inputs`` are values like those it will be given, and their dtypes; what ``emit`` returns
-        are floats. It may read values of the graph around it.
+        is of ``dtype``. It may read values of the graph around it.
         """
         nodes, other = self.nodes, self._other
         self.nodes, self._other = [], dict(other)
@@ -97,7 +98,7 @@ class Tape:
             made,
             f"{self.scope}/body",
             [_of_any_shape(v, dtype) for v, (_, dtype) in zip(given, inputs, strict=True)],
-            [_of_any_shape(value, "float") for value in outputs],
+            [_of_any_shape(value, dtype) for value in outputs],
         )
 
     def cast(self, value: Value, dtype: str) -> Value:
@@ -142,12 +143,14 @@ class Tape:
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A constant; equal ones are one.
 
-        Floats become float32, integers int64, unless ``dtype`` is given.
+        Floats become float32, integers int64, unless ``dtype`` is given; strings want ``object``.
         """
         given = np.asarray(array, dtype)
         if dtype is None:
             given = given.astype(np.float32 if given.dtype.kind == "f" else np.int64)
-        key = (given.dtype.str, given.shape, given.tobytes())
+        is_text = given.dtype.kind == "O"  # whose bytes are addresses
+        content = repr(given.tolist()).encode() if is_text else given.tobytes()
+        key = (given.dtype.str, given.shape, content)
         if key not in self._constants:
             name = f"constant.{len(self._constants)}"
             self.constants.append(numpy_helper.from_array(given, name))
@@ -179,6 +182,7 @@ _ONNX_TYPES = {
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
+    STRING: TensorProto.STRING,
 }
 
 

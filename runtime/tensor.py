@@ -16,6 +16,9 @@ Size = int | str
 """A number, or a name for one that is open ("N" is the batch)."""
 
 DTYPES = ("float", "int32", "int64", "bool")
+"""The dtypes of numbers."""
+STRING = "string"
+"""The dtype of text: an array of ``str`` objects, in the host's memory wherever a plan runs."""
 
 
 @dataclass(frozen=True, slots=True)

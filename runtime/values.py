@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from .ir import Graph, Node, Types
 from .memory import FOREVER, Arena, Buffer
+from .tensor import STRING
 
 
 def allocate(
@@ -22,18 +25,26 @@ def allocate(
     """An array for every value.
 
     ``kept`` values, and the graph's inputs, are never written over; ``reuse`` false keeps all.
+    Strings are objects, which no stretch of bytes can hold: they have arrays of their own.
     """
+    numbers = {name: tensor for name, tensor in types.items() if tensor.dtype != STRING}
     dtypes = {
         name: xp.dtype(dtype if tensor.dtype == "float" else tensor.dtype)
-        for name, tensor in types.items()
+        for name, tensor in numbers.items()
     }
-    sizes = {
-        name: math.prod(tensor.sizes) * dtypes[name].itemsize for name, tensor in types.items()
+    sizes = dict.fromkeys(types, 0) | {
+        name: math.prod(tensor.sizes) * dtypes[name].itemsize for name, tensor in numbers.items()
     }
     buffers = _buffers(graph, types, sizes, kept, reuse, is_view)
     arena = Arena(xp, dict.fromkeys(buffers.values()))
+    texts = {
+        buffers[name]: np.full(math.prod(types[name].sizes), "", object)
+        for name in types.keys() - numbers.keys()
+    }
     return {
         name: arena.array(buffers[name], tensor.sizes, dtypes[name])
+        if name in numbers
+        else texts[buffers[name]].reshape(tensor.sizes)
         for name, tensor in types.items()
     }
 

@@ -10,7 +10,7 @@ from ...runtime.errors import CortexError, GraphError, UnreadableFile, Unsupport
 from ...runtime.ir import Graph, Node
 from ...runtime.ir import Layer as SourceLayer
 from ...runtime.network import Network
-from ...runtime.tensor import Size, Tensor
+from ...runtime.tensor import STRING, Size, Tensor
 from .arrays import TREES, Arrays, Shelf, in_tree, listed, of_layers
 from .builder import Builder, Value
 from .converters import families as families  # registers the converters
@@ -176,7 +176,7 @@ def model(layer: Layer, *args: Any, mask: Any = None, training: Any = None) -> A
     if layer.path.count("/") > DEEPEST_MODEL:
         raise Unsupported(f"{layer.title}: models lie more than {DEEPEST_MODEL} deep in each other")
     layer.read_all()
-    wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+    wiring = read_wiring({"class_name": layer.kind, "config": layer.config})
     shelf = shelf_inside(layer.hand_over(), wiring)
     inner = Model(wiring, shelf, layer.builder, layer.origin, layer.path, layer.is_shown)
     result = inner.call(with_masks(list(layer.flat(args)), mask), layer.call)
@@ -202,7 +202,7 @@ def _homes(wiring: Wiring) -> dict[str, str]:
 def _inside(layer: LayerFacts, depth: int = 0) -> Iterator[str]:
     """The names of the layers inside one."""
     if layer.is_model and depth < DEEPEST_MODEL:
-        wiring = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+        wiring = read_wiring({"class_name": layer.kind, "config": layer.config})
         for inner in wiring.layers:
             yield inner.name
             yield from _inside(inner, depth + 1)
@@ -279,7 +279,7 @@ def _all_layers(wiring: Wiring, depth: int = 0) -> Iterator[LayerFacts]:
     for layer in wiring.layers:
         yield layer
         if layer.is_model and depth < DEEPEST_MODEL:
-            inner = read_wiring({"class_name": layer.kind, "config": layer.config}, inside=True)
+            inner = read_wiring({"class_name": layer.kind, "config": layer.config})
             yield from _all_layers(inner, depth + 1)
 
 
@@ -287,6 +287,8 @@ def _input(layer: LayerFacts, index: int) -> Tensor:
     if layer.kind != "InputLayer":
         raise UnreadableFile(f"input {layer.name!r}: a layer of class {layer.kind}, not InputLayer")
     shape: Any = layer.config.get("batch_input_shape") or layer.config.get("batch_shape")
+    if shape is None:
+        raise UnreadableFile(f"input {layer.name!r}: the model does not say its shape")
     if not isinstance(shape, list) or not shape:
         raise UnreadableFile(f"input {layer.name!r}: its shape is {shape!r}")
     if any(n is not None and (not isinstance(n, int) or n < 1) for n in shape[1:]):
@@ -296,7 +298,7 @@ def _input(layer: LayerFacts, index: int) -> Tensor:
         dtype = "float"
     elif dtype in WHOLE:
         dtype = WHOLE[dtype]
-    else:
+    elif dtype != STRING:
         raise Unsupported(f"input {layer.name!r}: dtype {dtype!r} is not supported")
     for flag in ("sparse", "ragged"):
         if layer.config.get(flag):

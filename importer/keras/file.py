@@ -6,15 +6,17 @@ The quirks of containers end here: the rest of the importer sees one form.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ...runtime.errors import UnreadableFile, UsageError
 from .. import architectures
-from ..deferred import Deferred
+from ..deferred import Array, Deferred
 from .arrays import TREES, Arrays, Place, of_layers
-from .containers.archive import Tree, open_archive, read_shards
+from .containers.archive import Archive, Tree, open_archive, read_shards
 from .containers.hdf5 import LARGEST_TEXT, Group, open_file
 from .containers.sniff import refusal, sniff
 from .containers.text import parse_architecture
@@ -48,6 +50,7 @@ class KerasFile:
 
     ``architecture`` is the parsed JSON of the whole model, that of Keras 1 in the words of Keras 2.
     ``is_assumed``: nothing in the file tells the backend. ``notes`` say what was concluded.
+    ``weights_path`` is the file that the arrays are from, if it is another one.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class KerasFile:
     weights: Weights
     is_assumed: bool = False
     notes: tuple[str, ...] = ()
+    weights_path: Path | None = None
 
     @property
     def generation(self) -> int:
@@ -67,6 +71,8 @@ class KerasFile:
     @property
     def title(self) -> str:
         """The file as an error names it."""
+        if self.weights_path:
+            return f"{self.path} with {self.weights_path}"
         built_in = self.format.removeprefix(WEIGHTS_ONLY)
         return f"{self.path} as {built_in}" if built_in != self.format else str(self.path)
 
@@ -123,6 +129,7 @@ def read_file(source: ModelSource) -> KerasFile:
             file = _read_text(source)
         case kind:
             raise UnreadableFile(f"{path}: {refusal(kind)}")
+    file = replace(file, weights_path=source.weights)
     if source.architecture and not file.format.startswith(WEIGHTS_ONLY):
         raise UsageError(
             f"--architecture {source.architecture}: {path} brings its own architecture; "
@@ -205,13 +212,13 @@ def _read_weights_only(source: ModelSource) -> KerasFile:
 
 def _read_text(source: ModelSource) -> KerasFile:
     path = source.path
+    if path.stat().st_size > LARGEST_TEXT:
+        raise UnreadableFile(f"{path}: too large for an architecture")
+    architecture = parse_architecture(path.read_text("utf-8", "replace"), str(path))
     if source.weights is None:
         raise UnreadableFile(
             f"{path}: it is an architecture without weights; add --weights FILE.h5"
         )
-    if path.stat().st_size > LARGEST_TEXT:
-        raise UnreadableFile(f"{path}: too large for an architecture")
-    architecture = parse_architecture(path.read_text("utf-8", "replace"), str(path))
     weights = read_weights(source.weights)
     return KerasFile(
         path,
@@ -231,6 +238,9 @@ def _read_archive(source: ModelSource) -> KerasFile:
         weights = read_weights(source.weights)
     else:
         weights = Weights(_tree(archive.weights), True, version)
+    if weights.is_tree:
+        arrays = Arrays([*weights.arrays.stored, *_assets(archive)])
+        weights = replace(weights, arrays=arrays)
     return KerasFile(
         path,
         "keras-zip" if path.is_file() else "keras-directory",
@@ -302,6 +312,18 @@ def _tree(root: Group | Tree) -> Arrays:
         if parts[0] in TREES and not set(parts) & set(IGNORED):
             found.append((parts, replace(root.array(path), name=path)))
     return Arrays(sorted(found, key=lambda entry: _in_numbers(entry[0])))
+
+
+def _assets(archive: Archive) -> Iterator[tuple[Place, Deferred]]:
+    """The files that layers need, beside the arrays of the layer: each a scalar of ``bytes``."""
+    for name, read in archive.assets.items():
+        place = tuple(name.split("/"))
+        if place[0] in TREES:
+
+            def content(read: Callable[[], bytes] = read) -> Array:
+                return np.array(read(), object)
+
+            yield place, Deferred(f"assets/{name}", (), np.dtype(object), content)
 
 
 def _in_numbers(path: Place) -> tuple[tuple[int, str], ...]:

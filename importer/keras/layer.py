@@ -31,7 +31,6 @@ INERT = frozenset(
         "build_input_shape", "fused", "implementation", "input_dim", "input_dtype", "input_length",
         "input_shape", "name", "optional", "renorm_clipping", "renorm_momentum", "seed",
         "synchronized", "trainable", "unroll", "use_cudnn", "virtual_batch_size",
-        "zero_output_for_mask",
     }
 )  # fmt: skip
 """Options that never change what a layer computes at inference."""
@@ -40,6 +39,7 @@ INERT_ENDINGS = ("_constraint", "_initializer", "_regularizer")
 """Endings of such options; what they hold may be anything, code that was never read included."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "constants": (None,),
     "data_format": (None, "channels_last", "default"),
     "groups": (1,),
     "lora_alpha": (None,),
@@ -342,6 +342,8 @@ class Layer:
         inputs = with_masks(inputs, self.given("mask"))
         result = converter.convert(self, *inputs)
         self.finish()
+        if self.origin.loses_masks_of_lists and args and isinstance(args[0], list):
+            return without_masks(result)
         if not converter.masks or not inputs or inputs[0].mask is None:
             return result
         mask = inputs[0].mask
@@ -408,6 +410,13 @@ class Layer:
         dtype = dtype_name(self.config.get("dtype", "float32"))
         if dtype not in (None, *FLOATS, *WHOLE, "string"):
             raise self.refuse("dtype", dtype)
+
+
+def without_masks(result: Result) -> Result:
+    """The outputs of a layer, none of which has a mask."""
+    if isinstance(result, Value):
+        return result.masked(None)
+    return tuple(value.masked(None) for value in result)
 
 
 def with_masks(inputs: list[Value], given: Any) -> list[Value]:

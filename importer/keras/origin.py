@@ -40,6 +40,14 @@ class Origin:
         alone = ".".join(self.version.split(".")[:2]) in ALONE
         return self.generation == 2 and ("-tf" in self.version or not alone)
 
+    @property
+    def loses_masks_of_lists(self) -> bool:
+        """Whether what is called on a list hands no mask on, as Keras 3.0 to 3.3 looked for one.
+
+        Keras asked the list for its mask, not the tensors in it (``Layer.__call__``).
+        """
+        return self.generation > 2 and self.is_before(3, 4)
+
     def in_keras_2(self, kind: str, config: Any, stored: Arrays) -> Arrays:
         """The arrays of a layer, those of Keras 1 as Keras 2 would have stored them."""
         if generation_of(self.weights_version) > 1:

@@ -120,8 +120,8 @@ class Wiring:
         return list(_leaves(self.outputs))
 
 
-def read_wiring(architecture: Config, *, inside: bool = False) -> Wiring:
-    """The wiring of a model; that of one inside another may leave its input to the caller.
+def read_wiring(architecture: Config) -> Wiring:
+    """The wiring of a model, whose inputs may leave their shapes to the caller.
 
     Raises:
         UnreadableFile: it contradicts itself.
@@ -130,7 +130,7 @@ def read_wiring(architecture: Config, *, inside: bool = False) -> Wiring:
     kind, config = architecture["class_name"], architecture["config"]
     try:
         if kind == "Sequential":
-            wiring = _sequential(config, inside)
+            wiring = _sequential(config)
         elif kind in MODELS or _looks_functional(config):
             wiring = _functional(config)
         else:
@@ -155,7 +155,7 @@ def _looks_functional(config: Any) -> bool:
     return isinstance(config, dict) and {"layers", "input_layers", "output_layers"} <= config.keys()
 
 
-def _sequential(config: Any, inside: bool) -> Wiring:
+def _sequential(config: Any) -> Wiring:
     """A chain: up to Keras 2.2.2 a list of layers, then an object that holds one."""
     entries = config if isinstance(config, list) else config["layers"]
     layers: list[LayerFacts] = []
@@ -163,7 +163,7 @@ def _sequential(config: Any, inside: bool) -> Wiring:
     for number, entry in enumerate(entries):
         layer = _facts(entry, entry["config"], number)
         if number == 0 and layer.kind != "InputLayer":
-            layers.append(_implied_input(layer, config, inside))
+            layers.append(_implied_input(layer, config))
         if number == 0:
             inputs = [(layers[0] if layers else layer).name]
         calls = (Call((Ref(layers[-1].name),), {}),) if layers else ()
@@ -206,13 +206,11 @@ def inner_facts(entry: Any) -> LayerFacts:
     return _facts({"name": "layer", **entry} if not named else entry, config)
 
 
-def _implied_input(layer: LayerFacts, model: Any, inside: bool) -> LayerFacts:
-    """The input that Keras makes from the first layer's shape."""
+def _implied_input(layer: LayerFacts, model: Any) -> LayerFacts:
+    """The input that Keras makes from the first layer's shape, if that says one."""
     shape, options = _shape_of_first(layer, 0)
     if shape is None and isinstance(model, dict):
         shape = model.get("build_input_shape")
-    if shape is None and not inside:
-        raise UnreadableFile(f"layer {layer.name!r}: the model does not say the shape of its input")
     dtype = options.get("dtype") or "float32"
     if layer.kind == "Embedding":  # it is the dtype of what it looks up
         dtype = "float32"

@@ -15,6 +15,7 @@ from .dense import *
 from .dropout import *
 from .embedding import *
 from .gated import *
+from .gibbs import *
 from .group_normalization import *
 from .indexing import *
 from .l2_normalize import *
@@ -32,12 +33,15 @@ from .rectifier import *
 from .recurrent import *
 from .reduce import *
 from .resample import *
+from .response_normalization import *
 from .shape import *
 from .sigmoid import *
 from .slicing import *
 from .softmax import *
 from .sparsemax import *
+from .strings import *
 from .tiling import *
 from .trigonometry import *
 from .views import *
+from .vocabulary import *
 from .where import *

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cortex.importer.cli import main
 from cortex.importer.report import Report
 from cortex.runtime import repository
 
-from .keras_files import entry, functional, given, link, small_model, write
+from .keras_files import dense_arrays, entry, functional, given, link, small_model, write
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.h5"
 
@@ -235,11 +236,73 @@ def files(tmp_path: Path) -> None:
         functional(given(), entry("Dense", "d", link("x"), units=3, use_bias=False)),
         {"d": {"kernel:0": np.zeros((5, 3), np.float32)}},
     )
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    (tmp_path / "layers.yaml").write_text("layers: [1, 2]")
+    layers = [entry("Foo", "foo"), entry("Dense", "d", units=3)]
+    (tmp_path / "foo.json").write_text(
+        json.dumps({"class_name": "Sequential", "config": {"layers": layers}})
+    )
+    dense = functional(given(), entry("Dense", "d", link("x"), units=3, use_bias=True))
+    (tmp_path / "dense.json").write_text(json.dumps(dense))
+    weights_of(tmp_path / "wide.h5", {"d": dense_arrays(5, 3)})
+    weights_of(tmp_path / "unbiased.h5", {"d": {"kernel:0": dense_arrays(4, 3)["kernel:0"]}})
+    weights_of(tmp_path / "two.h5", {"d": dense_arrays(4, 3), "e": dense_arrays(3, 3)})
+
+
+def weights_of(path: Path, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """A file of weights only, as Keras 2 writes it."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.4.0", "tensorflow"
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for name, arrays in layers.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [key.encode() for key in arrays]
+            for key, value in arrays.items():
+                group[key] = value
 
 
 BAD: dict[str, tuple[list[str], int, str]] = {
     "no file": ([], 2, "Missing argument 'FILE'"),
-    "absent": (["absent.h5"], 3, "absent.h5: no such file"),
+    "absent": (["absent.h5"], 2, "absent.h5: no such file"),
+    **{
+        f"absent {option}": (["model.h5", f"--{option}", "none"], 2, "none: no such file")
+        for option in ("weights", "substitute", "reference", "input", "labels")
+    },
+    "json of something": (
+        ["a.json"],
+        3,
+        "a.json: it is no architecture of Keras, which is an "
+        "object with 'class_name' and 'config': found one with 'a'",
+    ),
+    "yaml of something": (
+        ["layers.yaml", "--weights", "wide.h5"],
+        3,
+        "layers.yaml: it is no architecture of Keras",
+    ),
+    "an architecture alone": (["dense.json"], 3, "without weights; add --weights FILE.h5"),
+    "a class unknown, and no shape": (
+        ["foo.json", "--weights", "wide.h5"],
+        3,
+        "foo.json with wide.h5: no converter for the Keras layers Foo ('foo'); code in a file is "
+        "never run: say what they compute by --substitute FILE.yaml",
+    ),
+    "weights of another shape": (
+        ["dense.json", "--weights", "wide.h5"],
+        3,
+        "dense.json with wide.h5: Keras Dense 'd': its kernel has the shape (5, 3), "
+        "its options ask for (4, 3)",
+    ),
+    "weights that are too few": (
+        ["dense.json", "--weights", "unbiased.h5"],
+        3,
+        "dense.json with unbiased.h5: Keras Dense 'd': its array 'bias' is missing; "
+        "stored are kernel",
+    ),
+    "weights that are too many": (
+        ["dense.json", "--weights", "two.h5"],
+        3,
+        "dense.json with two.h5: the arrays of 'e' would be lost: no layer asks for them",
+    ),
     "not a model": (["text"], 3, "text: it is text, but no architecture in JSON or YAML"),
     "unknown option": (["model.h5", "--frobnicate"], 2, "No such option '--frobnicate'"),
     "tolerance": (["model.h5", "--tolerance", "0"], 2, "tolerance 0.0: use a number between"),
@@ -311,7 +374,7 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "repository that is a file": (
         ["model.h5", "--repository", "text"],
         3,
-        "cannot install the model",
+        "cannot install the model: File exists: text; nothing was changed",
     ),
 }
 
@@ -325,6 +388,7 @@ def test_says_what_is_wrong(case: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+    assert (tmp_path / "text").read_text() == "hello"
     if code == 3:
         assert result.stderr.count("\n") == 1
     assert not list(tmp_path.glob("models/*"))

@@ -166,7 +166,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text": (write_text(b"hello, world"), "it is text, but no architecture"),
     "zip": (write_text(b"PK\x03\x04" + bytes(30)), "a truncated or damaged zip archive"),
     "pointer": (write_text(b"version https://git-lfs"), "a pointer of Git LFS"),
-    "json without weights": (write_text(b'{"class_name": "Model"}'), "add --weights"),
+    "json without weights": (write_text(b'{"class_name": "Model", "config": {}}'), "add --weights"),
     "truncated": (truncated, "truncated or damaged"),
     "weights only": (no_config, "it holds weights only"),
     "no weights": (edited(lambda f: f.__delitem__("model_weights")), "it has no weights"),
@@ -188,7 +188,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing array": (replaced(lambda _: None), "'kernel:0' is missing"),
     "no json": (edited(config("{")), "it is no JSON"),
     "deep json": (edited(config("[" * 100_000)), "more than 200 levels deep"),
-    "json of something": (edited(config("[1, 2]")), "names no model"),
+    "json of something": (edited(config("[1, 2]")), "is no architecture of Keras"),
     "nonsense": (
         edited(config('{"class_name": "Model", "config": {"layers": 3}}')),
         "its architecture cannot be understood",

@@ -225,7 +225,11 @@ REFUSED: Mapping[str, tuple[str, dict[str, Any], str]] = {
         "it has learned no boundaries",
     ),
     "bins that go down": ("Discretization", {"bin_boundaries": [1.0, 0.0]}, "must ascend"),
-    "no vocabulary": ("IntegerLookup", {"vocabulary": None}, "vocabulary is not among its options"),
+    "no vocabulary": (
+        "IntegerLookup",
+        {"vocabulary": None},
+        "vocabulary is neither among its options",
+    ),
     "hashes": (
         "IntegerLookup",
         {"vocabulary": [1, 2], "oov_method": "farmhash"},
@@ -241,7 +245,6 @@ REFUSED: Mapping[str, tuple[str, dict[str, Any], str]] = {
         {"num_tokens": 3, "output_mode": "tf_idf"},
         "output_mode 'tf_idf' is not supported",
     ),
-    "words": ("StringLookup", {}, r"no converter for the Keras layers StringLookup \('layer'\)"),
 }
 
 

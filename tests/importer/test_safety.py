@@ -110,10 +110,10 @@ LAUGHS = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 )
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "nothing": ("", "it names no model"),
+    "nothing": ("", "it is no architecture of Keras, .*: found no object"),
     "no json": ("{", "it is no JSON: "),
-    "no object": ("[1, 2]", "it names no model"),
-    "text": ("hello", "it names no model"),
+    "no object": ("[1, 2]", "it is no architecture of Keras, .*: found a list"),
+    "text": ("hello", "it is no architecture of Keras, .*: found text"),
     "deep json": ("[" * 100_000, "more than 200 levels deep"),
     "deep json that ends": ("[" * 201 + "]" * 201, "more than 200 levels deep"),
     "a string without end": ('"' + '\\"' * 1_000_000, "it is no JSON: Unterminated"),
@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a key twice": ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
     "half a character": (r'{"a": ["\ud800"]}', "holds half a character"),
     "two models": (f'{{"a": {MODEL}, "b": {MODEL}}}', "more than one model: 'a', 'b'"),
-    "wrapped too often": ('{"a":' * 9 + MODEL + "}" * 9, "it names no model"),
+    "wrapped too often": ('{"a":' * 9 + MODEL + "}" * 9, "found one with 'a'"),
     "no yaml": ("a: [\n b", "it is no YAML: expected .* in line 2"),
     "long yaml": ("a: b\n" * 500_000, "it is no YAML of reasonable size"),
     "deep yaml": ("a: " + "[" * 5000, "more than 100 levels deep"),

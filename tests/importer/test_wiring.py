@@ -192,7 +192,7 @@ REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
         UnreadableFile,
         "two layers are called 'a'",
     ),
-    "no shape": (sequential({}, False), UnreadableFile, "does not say the shape of its input"),
+    "no shape": (sequential({}, False), UnreadableFile, "the model does not say its shape"),
     "a constant among the arguments": (
         functional(given(), dense("a", 4, {"args": [tensor("x"), 3.0], "kwargs": {}})),
         Unsupported,

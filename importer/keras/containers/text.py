@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from .yaml_text import parse_yaml
 DEEPEST = 200
 MOST_VALUES = 10_000_000
 MOST_WRAPPINGS = 3
+LONGEST_WORDS = 100  # characters of what is found in the place of an architecture
 MODELS_OF_KERAS_0 = ("Sequential", "Graph")
 
 # Possessive, and content with a string that does not end: no text makes these slow.
@@ -31,10 +33,28 @@ def parse_architecture(text: str, where: str) -> Mapping[str, Any]:
     Raises:
         UnreadableFile: it is none of these, too large, or too deep; or YAML that makes objects.
     """
-    found = _model(_parse(text, where), where, MOST_WRAPPINGS)
+    value = _parse(text, where)
+    found = _model(value, where, MOST_WRAPPINGS)
     if found is None:
-        raise UnreadableFile(f"{where}: it names no model ('class_name', 'config')")
+        raise UnreadableFile(
+            f"{where}: it is no architecture of Keras, which is an object with 'class_name' and "
+            f"'config': found {_told(value)}"
+        )
     return found
+
+
+def _told(value: Any) -> str:
+    """What a text holds, in a few words."""
+    match value:
+        case dict():
+            keys = ", ".join(map(repr, value)) or "nothing"
+            return f"one with {textwrap.shorten(keys, LONGEST_WORDS)}"
+        case list():
+            return "a list"
+        case str():
+            return "text"
+        case _:
+            return "no object"
 
 
 def _model(value: Any, where: str, wrappings: int) -> Mapping[str, Any] | None:

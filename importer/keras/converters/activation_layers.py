@@ -58,7 +58,7 @@ def prelu(layer: Layer, x: Value) -> Value:
 def softmax(layer: Layer, x: Value) -> Value:
     axes: Any = layer.get("axis", -1)
     over = (axes,) if isinstance(axes, int) else tuple(axes)
-    robust = bool(layer.get("robust_masking", False)) or not layer.origin.is_before(3, 14)
+    robust = bool(layer.get("robust_masking", False)) or not layer.origin.is_before(3, 13)
     mask: Value | None = layer.given("mask")
     if mask is None and x.mask and not layer.origin.is_before(2, 4):
         mask = x.mask
@@ -66,15 +66,16 @@ def softmax(layer: Layer, x: Value) -> Value:
         return softmax_over(layer, x, over)
     if layer.rank(mask) != layer.rank(x):
         raise layer.refuse("a mask", f"of {layer.rank(mask)} axes")
+    zeros = not layer.origin.is_before(3, 10)
     is_bool = layer.tensor(mask).dtype == "bool"
     if not is_bool and not robust:
         # x + 1e9 (mask - 1): what is lowered by so much keeps nothing of x in single precision.
         kept = layer.add(ops.GreaterEqual(1.0), mask)
         lowered = layer.add(ops.Scale(1e9, -1e9), mask)
-        return softmax_over(layer, layer.add(ops.Where(), kept, x, lowered), over)
+        y = softmax_over(layer, layer.add(ops.Where(), kept, x, lowered), over)
+        return layer.add(ops.Multiply(), y, mask) if zeros else y
     kept = mask if is_bool else layer.add(ops.Greater(0.5), mask)
     y = softmax_over(layer, layer.add(ops.Fill(-1e9, where=False), x, kept), over)
-    zeros = not layer.origin.is_before(3, 14)
     return layer.add(ops.Fill(0.0, where=False), y, kept) if zeros else y
 
 

@@ -10,6 +10,7 @@ from . import core as core
 from . import keras_ops as keras_ops
 from . import legacy as legacy
 from . import locally_connected as locally_connected
+from . import lookup as lookup
 from . import merge as merge
 from . import multi_head_attention as multi_head_attention
 from . import normalization as normalization
@@ -23,3 +24,4 @@ from . import spectrogram as spectrogram
 from . import substitute as substitute
 from . import tensorflow_nodes as tensorflow_nodes
 from . import tensorflow_ops as tensorflow_ops
+from . import text_vectorization as text_vectorization

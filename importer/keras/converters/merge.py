@@ -71,7 +71,7 @@ MINDFUL = {"Maximum": _extreme, "Minimum": _extreme, "Multiply": _product}
 
 
 def _is_generous(layer: Layer) -> bool:
-    """Whether a step counts if any tensor has it: so since Keras 3.4, before all had to have it."""
+    """Whether a step counts if any tensor has it: so since Keras 3.4; in Keras 2, all have to."""
     return not layer.origin.is_before(3, 4)
 
 

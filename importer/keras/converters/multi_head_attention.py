@@ -78,7 +78,7 @@ class Call:
         mask = _with_explicit(layer, implied, attention_mask)
         scores = bool(return_attention_scores)
         slow = number(layer.get("dropout", 0.0)) > 0 or scores or layer.rank(query) != 3
-        zeros = slow and not layer.origin.is_before(3, 14)
+        zeros = slow and not layer.origin.is_before(3, 10)
         return cls(query, value, key or value, mask, scores, zeros)
 
     def weights(self, layer: Layer, scores: Value, axes: int) -> Value:

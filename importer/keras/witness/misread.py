@@ -6,84 +6,36 @@ them against each other.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from ..file import KerasFile
-from ..wiring import MODELS, read_wiring
+from ..wiring import MODELS
+from .facts import JAX, TENSORFLOW, Facts, layers_in
+from .vanished import MERGES, MINDFUL
 
 KERAS_3, TF_KERAS = "keras", "tf_keras"
 BOTH = (KERAS_3, TF_KERAS)
 
 CONVOLUTIONS = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspose", "ConvLSTM2D")
-MERGES = (
-    "Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract",
-)  # fmt: skip
+LISTED = ("Attention", "AdditiveAttention")
+MHA = "MultiHeadAttention"
 GATED = ("ConvLSTM2D", "GRU", "GRUCell", "LSTM", "LSTMCell")
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the table asks of a file."""
-
-    file: KerasFile
-
-    @cached_property
-    def layers(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Class and options of every layer, those inside others included."""
-        return list(_layers(self.file.architecture))
-
-    def of(self, *kinds: str) -> Iterator[Mapping[str, Any]]:
-        """The options of the layers of these classes."""
-        return (config for kind, config in self.layers if kind in kinds)
-
-    def has(self, *kinds: str) -> bool:
-        """Whether it has a layer of one of these classes."""
-        return any(True for _ in self.of(*kinds))
-
-    @property
-    def is_old(self) -> bool:
-        """Whether it means what Keras 2 meant."""
-        return self.file.generation < 3
-
-    def is_before(self, *numbers: int) -> bool:
-        """Whether an older version wrote it."""
-        found = [int(n) for n in re.findall(r"\d+", self.file.keras_version)[:2]]
-        return found < list(numbers)
-
-    @property
-    def is_external(self) -> bool:
-        """Whether it is of Keras before it became a part of TensorFlow."""
-        return self.is_before(2, 4) and "tf" not in self.file.keras_version
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether a layer makes a mask."""
-        return self.has("Masking") or any(c.get("mask_zero") for c in self.of("Embedding"))
-
-
-def _layers(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, dict):
-        kind, config = value.get("class_name"), value.get("config")
-        if isinstance(kind, str) and isinstance(config, dict):
-            yield kind, config
-        value = list(value.values())
-    if isinstance(value, list):
-        for one in value:
-            yield from _layers(one)
-
-
-@dataclass(frozen=True)
 class Misreading:
-    """Which packages compute something else, and from which files."""
+    """Which packages compute something else, and from which files.
+
+    ``even_rewritten``: so they do with the model as we rewrote it, for a layer changed since.
+    """
 
     packages: Sequence[str]
     why: str
     applies: Callable[[Facts], bool]
+    even_rewritten: bool = False
 
 
 def _theano(facts: Facts) -> bool:
@@ -120,7 +72,7 @@ def _frozen_inside(facts: Facts) -> bool:
         options.get("trainable") is False
         for kind, config in inner
         if kind in MODELS
-        for _, options in _layers(config)
+        for _, options in layers_in(config)
     )
 
 
@@ -128,22 +80,43 @@ def _zeros_for_masked(facts: Facts) -> bool:
     sequences = any(
         options.get("return_sequences")
         for config in facts.of("Bidirectional")
-        for _, options in _layers(config)
+        for _, options in layers_in(config)
     )
     return facts.is_external and facts.has_masks and sequences
 
 
-def _given_states(facts: Facts) -> bool:
+def _keeps_given_states(facts: Facts) -> bool:
     """Whether a layer that keeps its states is also given some."""
-    if not any(config.get("stateful") for _, config in facts.layers):
-        return False
-    wiring = read_wiring(facts.file.architecture)
-    return any(
-        "initial_state" in call.kwargs or (call.args and isinstance(call.args[0], list))
-        for layer in wiring.layers
-        if isinstance(layer.config, dict) and layer.config.get("stateful")
-        for call in layer.calls
-    )
+    return any(layer.config.get("stateful") for layer in facts.given_states)
+
+
+def _masks_exactly(facts: Facts) -> bool:
+    """Whether a softmax may be asked for a row that is masked as a whole."""
+    scores = any(c.get("dropout") for c in facts.of(MHA)) or facts.returns_scores
+    return facts.has_masks and (facts.has("Softmax") or (facts.has(MHA) and scores))
+
+
+def _takes_masks_off(facts: Facts) -> bool:
+    """Whether what attends is used again, by what asks a tensor itself for its mask.
+
+    Files of Keras 3 give most layers the masks that were found when the model was built.
+    """
+    return facts.has_masks and facts.has(MHA) and (facts.is_old or facts.has(*MINDFUL))
+
+
+def _loses_masks(facts: Facts) -> bool:
+    return facts.origin.loses_masks_of_lists and facts.has_masks
+
+
+def _states_before(facts: Facts) -> bool:
+    masked = facts.has_masks and (facts.is_stateful or facts.given_states)
+    return bool(masked) and facts.puts_state_before_first_step != (facts.backend == JAX)
+
+
+def _bicubic(facts: Facts) -> bool:
+    tabulated = facts.is_old or facts.file.backend == TENSORFLOW
+    resized = any(config.get("interpolation") == "bicubic" for _, config in facts.layers)
+    return resized and tabulated != (facts.backend == TENSORFLOW)
 
 
 def _axes_dropped(facts: Facts) -> bool:
@@ -186,6 +159,17 @@ MISREADINGS = (
         lambda facts: facts.is_old and facts.has_masks and facts.has(*MERGES),
     ),
     Misreading(
+        (KERAS_3,),
+        "it hands the masks of a list of tensors on, which Keras 3.0 to 3.3 did not",
+        lambda facts: _loses_masks(facts) and facts.has(*MERGES),
+    ),
+    Misreading(
+        (KERAS_3,),
+        "it hands the mask of what attends on, which Keras 3.0 to 3.3 did not",
+        lambda facts: _loses_masks(facts) and facts.has(*LISTED),
+        even_rewritten=True,
+    ),
+    Misreading(
         BOTH,
         "its Bidirectional puts out zeros at masked steps, Keras 2 the output before",
         _zeros_for_masked,
@@ -198,14 +182,50 @@ MISREADINGS = (
             and facts.has_masks
             and (
                 (facts.is_before(2, 4) and facts.has("Softmax"))
-                or (facts.is_before(2, 10) and facts.has("MultiHeadAttention"))
+                or (facts.is_before(2, 10) and facts.has(MHA))
             )
         ),
+        even_rewritten=True,
+    ),
+    Misreading(
+        (KERAS_3,),
+        "its Softmax and MultiHeadAttention put out zeros where all is masked, those before 3.10 "
+        "equal parts",
+        lambda facts: facts.is_before(3, 10) and _masks_exactly(facts),
+        even_rewritten=True,
+    ),
+    Misreading(
+        (KERAS_3,),
+        "its MultiHeadAttention takes the masks off its tensors, which that before 3.8 did not",
+        lambda facts: facts.is_before(3, 8) and _takes_masks_off(facts),
+        even_rewritten=True,
+    ),
+    Misreading(
+        (KERAS_3,),
+        "it heeds no mask where a recurrent layer is given states, Keras 2 does",
+        lambda facts: facts.is_old and facts.has_masks and bool(facts.given_states),
+    ),
+    Misreading(
+        BOTH,
+        "its backend puts out something else before the first step that counts",
+        _states_before,
+        even_rewritten=True,
+    ),
+    Misreading(
+        BOTH,
+        "its backend interpolates bicubically by other weights, which TensorFlow has in a table",
+        _bicubic,
+        even_rewritten=True,
+    ),
+    Misreading(
+        (KERAS_3,),
+        "from HDF5 it leaves a Normalization inside another layer as if it had read nothing",
+        lambda facts: not facts.file.weights.is_tree and facts.has_inside("Normalization"),
     ),
     Misreading(
         (KERAS_3,),
         "its stateful layers begin every call with given states, those of Keras 2 the first alone",
-        lambda facts: facts.is_old and _given_states(facts),
+        lambda facts: facts.is_old and _keeps_given_states(facts),
     ),
     Misreading(
         BOTH,
@@ -232,8 +252,13 @@ MISREADINGS = (
 )
 
 
-def misread(file: KerasFile, package: str = KERAS_3) -> str | None:
-    """Why a package is known to load this file and compute something else; None if it is not."""
-    facts = Facts(file)
-    found = (one.why for one in MISREADINGS if package in one.packages and one.applies(facts))
-    return next(found, None)
+def misread(
+    file: KerasFile, package: str = KERAS_3, backend: str = JAX, *, rewritten: bool = False
+) -> str | None:
+    """Why a package is known to load this file and compute something else; None if it is not.
+
+    ``rewritten``: why it computes something else of the model as we rewrote it.
+    """
+    facts = Facts(file, backend)
+    rows = (row for row in MISREADINGS if row.even_rewritten or not rewritten)
+    return next((row.why for row in rows if package in row.packages and row.applies(facts)), None)

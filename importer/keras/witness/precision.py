@@ -8,7 +8,7 @@ from typing import Any
 
 from ..converters.quantized import quantization_mode
 from ..file import KerasFile
-from .misread import Facts
+from .facts import layers_in
 
 MULTIPLYING = ("Dense", "EinsumDense", "ReversibleEmbedding")
 """The layers that Keras 3 may have round what goes into them to 8 bits."""
@@ -26,6 +26,10 @@ HALF = Coarse(
     1e-2,
     "Keras computes it in float16, Cortex in float32 and float64: their difference is up to 0.01",
 )
+OURS = Coarse(
+    1e-2,
+    "stored and served in float16, as --precision says: its difference is up to 0.01",
+)
 BRAIN = Coarse(
     5e-2,
     "Keras computes it in bfloat16, Cortex in float32 and float64: their difference is up to 0.05",
@@ -39,7 +43,11 @@ EIGHT_BITS = Coarse(
 
 def coarseness(file: KerasFile) -> Coarse | None:
     """The coarsest rounding that Keras does in a model and Cortex does not; or None."""
-    found = [coarse for kind, config in Facts(file).layers for coarse in _of_layer(kind, config)]
+    found = [
+        coarse
+        for kind, config in layers_in(file.architecture)
+        for coarse in _of_layer(kind, config)
+    ]
     return max(found, key=lambda coarse: coarse.tolerance, default=None)
 
 

@@ -22,7 +22,8 @@ from ..layer import NEUTRAL
 from ..origin import Origin
 from ..wiring import Call, Constant, LayerFacts, Ref, Wiring, read_wiring
 from .oracle import Witnessed, flat, in_a_cage, read_arrays
-from .rewritten_layers import MERGES, RECURRENT, FindArrays, Maker, assign
+from .rewritten_layers import RECURRENT, FindArrays, Maker, assign
+from .vanished import MERGES
 
 OPERATIONS = ("core", "image", "linalg", "math", "nn", "numpy")
 """The modules with the operations that a functional model may have for layers."""
@@ -104,10 +105,9 @@ class Rewritten:
 
     def _called(self, facts: LayerFacts, call: Call, path: str, title: str, shelf: Shelf) -> Any:
         if facts.is_model:
-            wiring = read_wiring({"class_name": facts.kind, "config": facts.config}, inside=True)
+            wiring = read_wiring({"class_name": facts.kind, "config": facts.config})
             inner = shelf_inside(shelf.arrays(facts.name), wiring)
             return flat_refs(wiring, self.call(wiring, inner, _tensors(call), path, title))
-        self._refuse_masks(facts, call)
         try:
             return self._result(facts, call, path, shelf)
         except (TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
@@ -125,6 +125,8 @@ class Rewritten:
             )
         layer = self._layers[path]
         args, kwargs = _arguments(self._keras, facts.key, call)
+        if "initial_state" in kwargs and self._origin.generation < 3:  # today the mask must be said
+            kwargs.setdefault("mask", getattr(args[0], "_keras_mask", None))
         result = layer(*args, **kwargs)
         if is_new:
             if getattr(layer, "weights", None):
@@ -160,7 +162,7 @@ class Rewritten:
 
     def _model(self, kind: str, config: Any, arrays: FindArrays) -> Any:
         """A model that a wrapper holds, as one object of real Keras."""
-        wiring = read_wiring({"class_name": kind, "config": config}, inside=True)
+        wiring = read_wiring({"class_name": kind, "config": config})
         facts = {layer.name: layer.config for layer in wiring.layers}
         shapes = [
             facts[name].get("batch_shape") or facts[name]["batch_input_shape"]
@@ -171,12 +173,6 @@ class Rewritten:
         values = inner.call(wiring, shelf_inside(arrays(), wiring), inputs)
         ends = flat_refs(wiring, values)
         return self._keras.Model(inputs, ends[0] if len(ends) == 1 else ends)
-
-    def _refuse_masks(self, facts: LayerFacts, call: Call) -> None:
-        """What heeds masks today and did not when the file was written."""
-        old = facts.kind in ("Softmax", "MultiHeadAttention") and self._origin.generation < 3
-        if old and any(getattr(x, "_keras_mask", None) is not None for x in _tensors(call)):
-            raise Unsupported(f"layer {facts.name!r}: Keras 3 masks a {facts.kind} otherwise")
 
 
 def _below(outer: str, name: str) -> str:

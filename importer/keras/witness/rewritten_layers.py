@@ -16,12 +16,12 @@ from ..keras1 import translate
 from ..layer import INERT, INERT_ENDINGS, NEUTRAL
 from ..origin import Origin
 from ..wiring import MODELS, inner_facts
-from .vanished import vanished
+from .vanished import MERGES, vanished
 
 Options = dict[str, Any]
 FindArrays = Callable[[], Arrays]
 
-MEANT = {"Embedding": ("input_dim",), "RNN": ("zero_output_for_mask",)}
+MEANT = {"Embedding": ("input_dim",)}
 """Options that say something for these classes alone."""
 REPEATED = (
     "cell_size", "implementation", "key_shape", "max_batch_size", "query_shape", "state_size",
@@ -32,7 +32,6 @@ TURNED = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D")
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU")
 OF_CONVNEXT = ("LayerScale", "StochasticDepth")
 """Layers that Keras has for its own architectures alone."""
-MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Maker:
     """Layers inside others whose arrays are assigned already, by id."""
 
     def __post_init__(self) -> None:
-        self._vanished = vanished(self.keras)
+        self._vanished = vanished(self.keras, self.origin)
         self._hard_sigmoid = _hard_sigmoid(self.keras)
 
     def layer(self, kind: str, config: Any, arrays: FindArrays) -> Any:
@@ -89,7 +88,7 @@ class Maker:
                 return self._padded(kind, options, arrays)
             case _:
                 pass
-        if kind in self._vanished and (kind not in MERGES or self.origin.generation < 3):
+        if kind in self._vanished and (kind not in MERGES or self.origin.is_before(3, 4)):
             return self._vanished[kind](options)
         known = import_module("keras.src.applications.convnext") if kind in OF_CONVNEXT else layers
         return getattr(known, kind.removeprefix("CuDNN")).from_config(options)
@@ -113,6 +112,8 @@ class Maker:
             for option in ("activation", "recurrent_activation"):
                 if options.get(option) == "hard_sigmoid":
                     options[option] = self._hard_sigmoid
+            if kind.startswith("ConvLSTM"):  # it did not heed it
+                options.pop("zero_output_for_mask", None)
         if kind == "BatchNormalization" and isinstance(options.get("axis"), list):
             (options["axis"],) = options["axis"]
         return options

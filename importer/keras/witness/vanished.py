@@ -10,12 +10,18 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
+from ..origin import Origin
+
 Options = Mapping[str, Any]
 
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
+MINDFUL = ("Maximum", "Minimum", "Multiply")
+"""Those whose numbers depend on the masks of their inputs since Keras 3.4."""
 
-def vanished(keras: Any) -> Mapping[str, Callable[[Options], Any]]:
-    """A maker for each class, of real Keras 3 layers."""
-    return {**_per_unit(keras), **_dense(keras), **_local(keras), **_merges(keras)}
+
+def vanished(keras: Any, origin: Origin) -> Mapping[str, Callable[[Options], Any]]:
+    """A maker for each class, of real Keras 3 layers; ``origin`` is that of the file."""
+    return {**_per_unit(keras), **_dense(keras), **_local(keras), **_merges(keras, origin)}
 
 
 def _per_unit(keras: Any) -> Mapping[str, Callable[[Options], Any]]:
@@ -178,8 +184,8 @@ def _product(numbers: Any) -> int:
     return reduce(lambda a, b: a * b, numbers, 1)
 
 
-def _merges(keras: Any) -> Mapping[str, Callable[[Options], Any]]:
-    """The merging layers, with the masks of Keras 1 and 2: what all inputs keep."""
+def _merges(keras: Any, origin: Origin) -> Mapping[str, Callable[[Options], Any]]:
+    """The merging layers up to Keras 3.3, with their masks: what all inputs keep, or none."""
     ops: Any = keras.ops
 
     def every(inputs: Any, masks: Any) -> Any:
@@ -199,17 +205,18 @@ def _merges(keras: Any) -> Mapping[str, Callable[[Options], Any]]:
     def merging(kind: str) -> Callable[[Options], Any]:
         class Merging(getattr(keras.layers, kind)):
             def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+                if origin.loses_masks_of_lists:
+                    return None
                 if kind == "Concatenate":
                     return side_by_side(inputs, mask, self.axis)
                 return every(inputs, mask)
 
             def _merge_function(self, inputs: Any) -> Any:
-                # Keras 3 leaves out what is masked; Keras 2 did not.
-                if kind in ("Maximum", "Minimum"):
+                # Today's Keras leaves out what is masked.
+                if kind in MINDFUL:
                     return reduce(getattr(ops, kind.lower()), inputs)
                 return super()._merge_function(inputs)
 
         return lambda options: Merging(**options)
 
-    kinds = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
-    return {kind: merging(kind) for kind in kinds}
+    return {kind: merging(kind) for kind in MERGES}

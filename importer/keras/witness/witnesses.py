@@ -87,6 +87,12 @@ def ask_keras(question: Question, folder: Path) -> Testimony:
         MissingExtra: no Keras is installed.
         Unsupported: none can read the file and be trusted, and it cannot be rewritten; why.
     """
+    if text := [name for name, array in question.inputs.items() if array.dtype == object]:
+        raise Unsupported(
+            f"{question.file.path}: real Keras cannot be asked: its input {text[0]!r} holds "
+            "strings, which only Keras on TensorFlow takes; without --reference two engines of "
+            "ours are compared"
+        )
     witnesses = [witness for witness in WITNESSES if witness.is_installed]
     if not witnesses:
         raise MissingExtra("--reference keras", "keras")
@@ -121,7 +127,7 @@ def _rows(question: Question) -> Mapping[str, Array]:
 
 def _untouched(witness: Witness, question: Question, given: Path, answer: Path) -> str | None:
     """Runs the file as it is; why that is no evidence, if it is not."""
-    why = misread(question.file, witness.package)
+    why = misread(question.file, witness.package, witness.backend)
     if why:
         return why
     paths = _under_names(question, answer.parent)
@@ -141,6 +147,9 @@ def _untouched(witness: Witness, question: Question, given: Path, answer: Path) 
 
 
 def _rewritten(witness: Witness, question: Question, given: Path, answer: Path) -> str | None:
+    why = misread(question.file, witness.package, witness.backend, rewritten=True)
+    if why:
+        return why
     source = question.source
     told = {
         "path": str(source.path.resolve()),
