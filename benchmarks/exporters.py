@@ -1,7 +1,5 @@
 """Other ways from a Keras file to ONNX, each in an environment of its own that is made once.
 
-    ~/.cache/cortex/peers/ENVIRONMENT-HASH/     requirements-keras-ENVIRONMENT.txt, installed
-
 The exporters of Keras 3 are three: tf2onnx on tensorflow, jax2onnx on jax, PyTorch's own on torch.
 Keras exports only a model that has run once. tf_keras does not read the configuration that Keras 3
 writes, so its architecture is built anew and takes its weights from the file.
@@ -9,13 +7,13 @@ writes, so its architecture is built anew and takes its weights from the file.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import environments
+from environments import said
 
 LOAD = """
 import sys, numpy, keras
@@ -39,10 +37,6 @@ try:
 except PackageNotFoundError as error:
     sys.exit(f"{error.name} is not installed")
 """
-
-
-class Unavailable(Exception):
-    """A peer cannot be run here; says why."""
 
 
 @dataclass(frozen=True)
@@ -78,29 +72,23 @@ class Peer:
 LOAD_ONLY = Peer("Keras 3 on jax, load only", "", "jax", ("keras", "jax"), LOAD)
 TENSORFLOW = Peer(
     "Keras 3 on tensorflow, export",
-    "tensorflow",
+    "keras-tensorflow",
     "tensorflow",
     ("keras", "tensorflow", "tf2onnx"),
 )
 PEERS: Sequence[Peer] = (
     LOAD_ONLY,
-    Peer("Keras 3 on jax, export", "jax", "jax", ("keras", "jax", "jax2onnx")),
-    Peer("Keras 3 on torch, export", "torch", "torch", ("keras", "torch", "onnxscript")),
+    Peer("Keras 3 on jax, export", "keras-jax", "jax", ("keras", "jax", "jax2onnx")),
+    Peer("Keras 3 on torch, export", "keras-torch", "torch", ("keras", "torch", "onnxscript")),
     TENSORFLOW,
     Peer(
         "tf_keras, tf2onnx",
-        "tensorflow",
+        "keras-tensorflow",
         "tensorflow",
         ("tf_keras", "tensorflow", "tf2onnx"),
         TF_KERAS,
     ),
 )
-
-
-def cache() -> Path:
-    """Where environments are kept."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "cortex" / "peers"
 
 
 def interpreter(peer: Peer, folder: Path) -> str:
@@ -109,17 +97,9 @@ def interpreter(peer: Peer, folder: Path) -> str:
     Raises:
         Unavailable: the environment cannot be made.
     """
-    if not peer.environment:
-        return sys.executable
-    file = Path(__file__).with_name(f"requirements-keras-{peer.environment}.txt")
-    key = hashlib.sha256(file.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    place = folder / f"{peer.environment}-{key}"
-    complete, python = place / "complete", str(place / "bin" / "python")
-    if not complete.exists():
-        _said([sys.executable, "-m", "venv", "--clear", str(place)])
-        _said([python, "-m", "pip", "install", "--quiet", "--requirement", str(file)])
-        complete.touch()
-    return python
+    return (
+        environments.interpreter(peer.environment, folder) if peer.environment else sys.executable
+    )
 
 
 def versions(peer: Peer, python: str) -> str:
@@ -128,16 +108,4 @@ def versions(peer: Peer, python: str) -> str:
     Raises:
         Unavailable: one of them is not there.
     """
-    return _said([python, "-c", VERSIONS, *peer.packages])
-
-
-def _said(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise Unavailable(f"{command[0]}: {error.strerror}") from None
-    if done.returncode:
-        if "connection broken" in done.stderr:
-            raise Unavailable("the package index cannot be reached")
-        raise Unavailable((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
-    return done.stdout.strip()
+    return said([python, "-c", VERSIONS, *peer.packages])

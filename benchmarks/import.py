@@ -27,7 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from peers import LOAD_ONLY, PEERS, TENSORFLOW, Peer, Unavailable, cache, interpreter, versions
+from environments import Unavailable, cache
+from exporters import LOAD_ONLY, PEERS, TENSORFLOW, Peer, interpreter, versions
 from rich import box
 from rich.console import Console
 from rich.table import Table

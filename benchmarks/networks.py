@@ -1,4 +1,4 @@
-"""What the serving benchmark asks, with random weights: an MLP, a small convnet, MobileNetV2.
+"""What the serving benchmark asks, with random weights: an MLP, convnets small and large.
 
 Images come with the channels last, as Cortex exports them, and are transposed once.
 """
@@ -94,6 +94,19 @@ def mobilenet_v2(tape: Tape, x: str) -> str:
     return tape.add("Softmax", tape.dense(x, 1280, 1000), axis=-1)
 
 
+def vgg16(tape: Tape, x: str) -> str:
+    """VGG16 for 224×224."""
+    x, before = tape.add("Transpose", x, perm=[0, 3, 1, 2]), 3
+    for after, repeats in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(repeats):
+            x, before = tape.add("Relu", tape.convolution(x, (before, after), 3)), after
+        x = tape.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = tape.add("Flatten", x)
+    for inputs, outputs in ((25_088, 4096), (4096, 4096)):
+        x = tape.add("Relu", tape.dense(x, inputs, outputs))
+    return tape.add("Softmax", tape.dense(x, 4096, 1000), axis=-1)
+
+
 def _bottleneck(tape: Tape, x: str, before: int, after: int, expansion: int, stride: int) -> str:
     wide, y = before * expansion, x
     if expansion > 1:
@@ -137,4 +150,5 @@ NETWORKS: Mapping[str, Network] = {
     "mlp": Network(mlp, (784,), 10),
     "convnet": Network(convnet, (28, 28, 1), 10),
     "mobilenet_v2": Network(mobilenet_v2, (224, 224, 3), 1000, callers=(1, 8, 16)),
+    "vgg16": Network(vgg16, (224, 224, 3), 1000, callers=(1, 8), batches=(1, 8)),
 }

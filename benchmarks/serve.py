@@ -1,45 +1,47 @@
-"""How fast cortex-serve answers, against onnxruntime called directly, on one machine in one run.
+"""How fast cortex-serve answers, against onnxruntime called directly and against other servers.
 
-    python benchmarks/serve.py [--seconds 3] [--rounds 3] [--network mobilenet_v2 ...]
+    python benchmarks/serve.py [--seconds 3] [--rounds 3] [--network mlp ...] [--peers]
 
-Client and server share the machine's cores. The load is h2load's, which speaks HTTP/2 and so gRPC,
-with one image a request; every answer is counted by the server's own metrics, and one is compared
-with onnxruntime's.
+Clients and servers share the machine's cores, and every round measures each server in turn. The
+load is h2load's, which speaks HTTP/2 and so gRPC, with one image a request. One answer of each
+server is compared with onnxruntime's; of the others the size is looked at, for a failure that gRPC
+reports in a trailer brings no data.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import grpc
 import numpy as np
-import onnx
 import onnxruntime as ort
+from environments import Unavailable
 from networks import NETWORKS, Network
-from prometheus_client.parser import text_string_to_metric_families
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from servers import OURS, PEERS, Peer, Running
 
-from cortex.runtime.repository import install
 from cortex.serving.client.connection import Client, request
 from cortex.serving.rpc.protocol import path
 
 H2LOAD = "h2load"
 CONNECTIONS = 4  # at most; the callers of one connection share it as parallel streams
-TICK = 100  # of the kernel's clock, a second
+PREFIX = 5  # bytes that gRPC puts before a message
+DONE = re.compile(r"^requests: .*?(\d+) succeeded", re.MULTILINE)
+DATA = re.compile(r"^traffic: .*\((\d+)\) data", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,6 @@ class Speed:
 
     rate: float
     cpu: float
-
-
-@dataclass(frozen=True)
-class Load(Speed):
-    """What so many callers saw: latencies in ms, and the rate of raw onnxruntime just before."""
-
-    p50: float
-    p99: float
-    raw: Speed
-
-    @property
-    def ratio(self) -> float:
-        """Served over raw."""
-        return self.rate / self.raw.rate
 
 
 def raw(network: Network, seconds: float) -> Speed:
@@ -97,54 +85,46 @@ def _rate(session: Any, images: Any, threads: int, seconds: float) -> Speed:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A running cortex-serve."""
+class Question:
+    """A request as gRPC frames it, in a file for h2load, and the bytes of its answer."""
 
-    process: subprocess.Popen[str]
-    grpc: str
-    metrics: str
-
-    def answered(self, model: str) -> dict[str, float]:
-        """Requests answered so far, by status."""
-        with urllib.request.urlopen(f"http://{self.metrics}/metrics") as page:
-            families = text_string_to_metric_families(page.read().decode())
-        return {
-            sample.labels["code"]: sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == "cortex_requests_total" and sample.labels["model"] == model
-        }
-
-    def cpu(self) -> float:
-        """Seconds of CPU used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+    file: Path
+    answer: int
 
 
-@contextmanager
-def served(root: Path) -> Generator[Served]:
-    """Serves a repository on free ports."""
-    command = [
-        str(Path(sys.executable).with_name("cortex-serve")),
-        str(root),
-        "--grpc-port=0",
-        "--http-port=0",
-        "--metrics-port=0",
-    ]
-    process = subprocess.Popen([*command, "-q"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        words = process.stdout.readline().replace(",", " ").replace(";", " ").split()
-        at = {word: words[place + 1] for place, word in enumerate(words[:-1])}
-        yield Served(process, at["gRPC"], at["metrics"])
-    finally:
-        process.terminate()
-        process.wait()
+def ask(server: Running, model: str, network: Network, file: Path) -> Question:
+    """Compares one answer with onnxruntime's; keeps the question in ``file``."""
+    image = network.images(1)
+    message = request(model, {"input": image})
+    with Client(server.grpc) as client:
+        answer = client.infer(model, {"input": image})
+    session = ort.InferenceSession(network.model().SerializeToString())
+    wanted: Any = session.run(None, {"input": image})
+    np.testing.assert_allclose(answer.outputs["output"], wanted[0], rtol=1e-4, atol=1e-6)
+    with grpc.insecure_channel(server.grpc) as channel:
+        size = PREFIX + len(channel.unary_unary(path("ModelInfer"))(message))
+    file.write_bytes(b"\0" + len(message).to_bytes(PREFIX - 1, "big") + message)
+    return Question(file, size)
 
 
-def load(
-    server: Served, model: str, message: Path, callers: int, seconds: float, ceiling: Speed
-) -> Load:
+@dataclass(frozen=True)
+class Seen(Speed):
+    """What so many callers saw of a server; latencies in ms."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """A server's speed, that of raw onnxruntime just before, and our rate in the same round."""
+
+    seen: Seen
+    raw: Speed
+    ours: float
+
+
+def load(server: Running, question: Question, callers: int, seconds: float) -> Seen:
     """Lets so many callers ask for so many seconds, after a second to warm up."""
     connections = min(callers, CONNECTIONS)
     with tempfile.NamedTemporaryFile() as log:
@@ -153,55 +133,57 @@ def load(
             f"-c{connections}",
             f"-m{callers // connections}",
             f"-D{round(seconds * 1000)}ms",
+            "--warm-up-time=1",
+            f"--log-file={log.name}",
+            f"-d{question.file}",
+            "-Hcontent-type: application/grpc",
+            "-Hte: trailers",
+            f"http://{server.grpc}{path('ModelInfer')}",
         ]
-        command += ["--warm-up-time=1", f"--log-file={log.name}", f"-d{message}"]
-        command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-        before, cpu = server.answered(model), server.cpu()
-        subprocess.run(
-            [*command, f"http://{server.grpc}{path('ModelInfer')}"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        after, cpu = server.answered(model), server.cpu() - cpu
+        cpu = server.cpu()
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        cpu = server.cpu() - cpu
         took = np.loadtxt(log.name, usecols=2, ndmin=1) / 1000  # ms
-    counted = {code: value - before.get(code, 0) for code, value in after.items()}
-    answers = counted.pop("OK")
-    if failed := {code: value for code, value in counted.items() if value and code != "CANCELLED"}:
-        raise SystemExit(f"{model}: not every answer was OK: {failed}")
-    if answers < len(took):
-        raise SystemExit(f"{model}: h2load counts {len(took)} answers, the server {answers:.0f}")
+    done, data = (int(found[1]) if (found := at.search(said)) else 0 for at in (DONE, DATA))
+    if not done or data < done * question.answer * 0.98:  # some are on their way at the end
+        raise SystemExit(f"{server.grpc}: not every answer was one:\n{said}")
     p50, p99 = np.percentile(took, [50, 99])
-    return Load(len(took) / seconds, cpu / answers * 1e6, float(p50), float(p99), ceiling)
+    spent = cpu / done / (1 + 1 / seconds) * 1e6  # the second of warming up is not in done
+    return Seen(done / seconds, spent, float(p50), float(p99))
 
 
-def ask(server: Served, model: str, network: Network) -> bytes:
-    """Compares one answer with onnxruntime's; returns the request as gRPC frames it."""
-    image = network.images(1)
-    with Client(server.grpc) as client:
-        answer = client.infer(model, {"input": image})
-    message = request(model, {"input": image})
-    session = ort.InferenceSession(network.model().SerializeToString())
-    wanted: Any = session.run(None, {"input": image})
-    np.testing.assert_allclose(answer.outputs["output"], wanted[0], rtol=1e-4, atol=1e-6)
-    return b"\0" + len(message).to_bytes(4, "big") + message
-
-
-def measure(name: str, seconds: float, rounds: int, table: Table) -> None:
-    """Measures one network in turns with raw onnxruntime, and adds its rows to the table."""
+def measure(name: str, seconds: float, rounds: int, peers: Sequence[Peer], table: Table) -> None:
+    """Measures one network on every server in turns, and adds its rows to the table."""
     network = NETWORKS[name]
-    found: dict[int, list[Load]] = {callers: [] for callers in network.callers}
-    with tempfile.TemporaryDirectory() as folder:
-        with install(Path(folder) / "models", name) as version:
-            onnx.save(network.model(), version.model)
-        with served(Path(folder) / "models") as server:
-            message = Path(folder) / "request"
-            message.write_bytes(ask(server, name, network))
-            for _ in range(rounds):
-                ceiling = raw(network, seconds / 3)
-                for callers, loads in found.items():
-                    loads.append(load(server, name, message, callers, seconds, ceiling))
-    for callers, loads in found.items():
-        table.add_row(name, str(callers), *_row(loads))
+    with ExitStack() as stack:
+        servers = {peer: _started(stack, peer, name, network, table) for peer in (OURS, *peers)}
+        running = {peer: server for peer, server in servers.items() if server}
+        found = {(n, peer): list[Load]() for n in network.callers for peer in running}
+        for _ in range(rounds):
+            ceiling = raw(network, seconds / 3)
+            for callers in network.callers:
+                seen = {
+                    peer: load(server, question, callers, seconds)
+                    for peer, (server, question) in running.items()
+                }
+                for peer, one in seen.items():
+                    found[callers, peer].append(Load(one, ceiling, seen[OURS].rate))
+    for (callers, peer), loads in found.items():
+        table.add_row(name, str(callers), peer.title, *_row(loads))
+
+
+def _started(
+    stack: ExitStack, peer: Peer, name: str, network: Network, table: Table
+) -> tuple[Running, Question] | None:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    try:
+        server = stack.enter_context(peer.serving(folder, name, network))
+    except Unavailable as error:
+        if peer is OURS:
+            raise SystemExit(f"{peer.title}: {error}") from None
+        table.add_row(name, "", peer.title, str(error))
+        return None
+    return server, ask(server, name, network, folder / "request")
 
 
 def _row(loads: Sequence[Load]) -> list[str]:
@@ -211,12 +193,13 @@ def _row(loads: Sequence[Load]) -> list[str]:
         return statistics.median(map(of, loads))
 
     return [
-        f"{middle(lambda load: load.rate):,.0f}",
+        f"{middle(lambda load: load.seen.rate):,.0f}",
         f"{middle(lambda load: load.raw.rate):,.0f}",
-        f"{middle(lambda load: load.ratio):.3f}",
-        f"{middle(lambda load: load.p50):.2f}",
-        f"{middle(lambda load: load.p99):.2f}",
-        f"{middle(lambda load: load.cpu):,.0f}",
+        f"{middle(lambda load: load.seen.rate / load.raw.rate):.3f}",
+        f"{middle(lambda load: load.ours / load.seen.rate):.2f}",
+        f"{middle(lambda load: load.seen.p50):.2f}",
+        f"{middle(lambda load: load.seen.p99):.2f}",
+        f"{middle(lambda load: load.seen.cpu):,.0f}",
         f"{middle(lambda load: load.raw.cpu):,.0f}",
     ]
 
@@ -225,15 +208,19 @@ def _row(loads: Sequence[Load]) -> list[str]:
 @click.option("--seconds", default=3.0, show_default=True, help="Of load for each line and round.")
 @click.option("--rounds", default=3, show_default=True, help="Medians are taken of so many.")
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(NETWORKS)))
-def main(seconds: float, rounds: int, networks: Sequence[str]) -> None:
-    """Prints requests a second, their ratio to raw onnxruntime, latencies, CPU of both."""
+@click.option("--peers", is_flag=True, help="Measure KServe, MLServer and Triton beside us.")
+def main(seconds: float, rounds: int, networks: Sequence[str], peers: bool) -> None:
+    """Prints requests a second, their ratio to raw onnxruntime and to us, latencies, CPU."""
     if not shutil.which(H2LOAD):
         raise click.ClickException("h2load is missing; it is in Debian's package nghttp2-client")
-    columns = ("requests/s", "raw/s", "ratio", "p50 ms", "p99 ms", "server CPU µs", "raw CPU µs")
-    table = Table("network", "callers", *columns, box=box.MARKDOWN)
+    columns = (
+        *("requests/s", "raw/s", "of raw", "Cortex is × as fast"),
+        *("p50 ms", "p99 ms", "CPU µs", "raw CPU µs"),
+    )
+    table = Table("network", "callers", "server", *columns, box=box.MARKDOWN)
     for name in networks or NETWORKS:
-        measure(name, seconds, rounds, table)
-    Console(width=110).print(table)
+        measure(name, seconds, rounds, PEERS if peers else (), table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
