@@ -1,8 +1,12 @@
-# CPU (the default):  docker build -t cortex .
+# CPU (the default):  docker build -t cortex:cpu .
 # GPU:                docker build -t cortex:gpu --build-arg EXTRA=gpu .
 #                     the CUDA 13 libraries come as wheels, so the host brings only the driver and its container toolkit
+# s3:// and gs://:    docker build -t cortex:cpu --build-arg EXTRA=cpu,remote .
 #
-#   docker run -p 8000:8000 -p 8001:8001 -p 8002:8002 -v "$PWD/models:/models:ro" cortex
+#   docker run --read-only --tmpfs /tmp -p 8000-8002:8000-8002 -v "$PWD/models:/models:ro" cortex:cpu
+#
+# The base is named by its minor version, so that a rebuild brings its security fixes; the packages are pinned
+# by deploy/constraints.txt.
 
 ARG PYTHON=3.13
 
@@ -10,12 +14,14 @@ FROM python:${PYTHON}-slim-bookworm AS build
 ARG EXTRA=cpu
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY deploy/constraints.txt deploy/
 COPY importer importer
 COPY runtime runtime
 COPY serving serving
-# The same step as `make image-root`, which tries it without a Docker engine.
 RUN python -m venv /opt/cortex \
-    && /opt/cortex/bin/pip install --no-cache-dir --disable-pip-version-check ".[${EXTRA}]"
+    && /opt/cortex/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --constraint deploy/constraints.txt ".[${EXTRA},trace]" \
+    && /opt/cortex/bin/pip uninstall --yes --quiet pip
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/cortex /opt/cortex
@@ -25,6 +31,6 @@ USER 10001
 EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('CORTEX_SERVE_HTTP_PORT', 8000)}/v2/health/ready\", timeout=2)"]
 ENTRYPOINT ["cortex-serve"]
 CMD ["/models"]

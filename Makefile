@@ -17,7 +17,7 @@ export CORTEX_DATA ?= $(abspath $(SHARED)/data)
 endif
 
 
-.PHONY: demo test test-slow lint format bench zoo docs image-root pb digits clean help
+.PHONY: demo test test-slow lint format bench zoo docs constraints pb digits clean help
 help:
 	@sed -n '1,3s/^# //p' Makefile
 
@@ -69,14 +69,10 @@ zoo: $(VENV)/dev
 	! $(BIN)/python -c 'import tf_keras' 2>/dev/null || \
 	    $(BIN)/python benchmarks/zoo.py --write docs/zoo.md --package tf_keras $(ZOO)
 
-# The build step of the Dockerfile, into build/image instead of /opt/cortex; EXTRA=gpu as there.
-EXTRA ?= cpu
-image-root:
-	rm -rf build/image build/src
-	mkdir -p build/src
-	cp -r pyproject.toml README.md LICENSE importer runtime serving build/src
-	$(PYTHON) -m venv build/image
-	cd build/src && ../image/bin/pip install --no-cache-dir --disable-pip-version-check ".[$(EXTRA)]"
+# The versions that the Dockerfile installs, as pip finds them today.
+constraints: $(VENV)/dev
+	$(BIN)/python deploy/constraints.py > deploy/constraints.new
+	mv deploy/constraints.new deploy/constraints.txt
 
 pb: $(VENV)/dev
 	$(BIN)/python protos/generate.py

@@ -15,23 +15,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
-PROTO = "cortex/serving/pb/open_inference_grpc.proto"  # where protoc is told that the file lies
+PLACE = "cortex/serving/pb"  # where protoc is told that the files lie
 SHARED, OWN = "_descriptor_pool.Default()", "_descriptor_pool.DescriptorPool()"
+POOLS = {
+    "open_inference_grpc": OWN,
+    "open_inference_extensions": (
+        f"{PLACE.replace('/', '_dot_')}_dot_open__inference__grpc__pb2.DESCRIPTOR.pool"
+    ),
+}
+"""Each file and the pool of its messages; the extensions speak of the protocol's own."""
 
 
 def generate(target: Path) -> None:
-    """Writes the module and its stub into ``target``."""
+    """Writes the modules and their stubs into ``target``."""
     from grpc_tools import protoc
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [f"-Icortex/serving/pb={PROTOS}", f"--python_out={folder}"]
-        if protoc.main(["protoc", *arguments, f"--pyi_out={folder}", PROTO]):
-            raise SystemExit("protoc refused the file")
-        for file in sorted((Path(folder) / PROTO).parent.iterdir()):
+        arguments = [f"-I{PLACE}={PROTOS}", f"--python_out={folder}", f"--pyi_out={folder}"]
+        if protoc.main(["protoc", *arguments, *(f"{PLACE}/{name}.proto" for name in POOLS)]):
+            raise SystemExit("protoc refused the files")
+        for file in sorted((Path(folder) / PLACE).iterdir()):
             text = file.read_text()
             if file.suffix == ".py" and SHARED not in text:
                 raise SystemExit(f"{file.name}: protoc no longer writes {SHARED}")
-            (target / file.name).write_text(text.replace(SHARED, OWN))
+            text = text.replace(SHARED, POOLS[file.stem.removesuffix("_pb2")])
+            text = text.replace(f"from {PLACE.replace('/', '.')} import", "from . import")
+            (target / file.name).write_text(text)
 
 
 if __name__ == "__main__":

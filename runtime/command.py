@@ -57,7 +57,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], click
 
 
 class OneLine(click.Command):
-    """A command whose usage errors are one line, without the usage."""
+    """A command whose errors are one line, those of its usage too, without the usage."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -68,6 +68,8 @@ class OneLine(click.Command):
                 f"{error.format_message()} (--help shows the usage)",
                 error.exit_code,
             )
+        except CortexError as error:  # an option whose value is a file
+            _fail(self.name or "", str(error), error.exit_code)
 
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)

@@ -23,13 +23,16 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import weights
 from .check import Array, Check, Recorded
 from .errors import RepositoryError, UnreadableFile, UsageError, problem
+from .preprocessing import Preprocessing
+from .text import with_strings, without_strings
+from .versions import Latest, VersionPolicy
 
 MODEL, WEIGHTS, CHECK, REPORT, CONFIG = (
     "model.onnx",
@@ -52,16 +55,32 @@ class ModelConfig(BaseModel):
 
     labels: tuple[str, ...] = ()
     """What the positions of the last axis of the first output mean."""
-    max_batch: int = Field(default=32, ge=1, le=65_536)
-    """Most rows gathered into one execution; a request that brings more runs alone, uncut."""
+    preprocessing: Preprocessing | None = None
+    """What a picture goes through before it is an input; None: nobody has said."""
+    decode_images: bool = False
+    """Whether inputs that are pictures are taken encoded, as BYTES, and decoded by the server."""
+    max_batch: int | None = Field(default=None, ge=1, le=65_536)
+    """Most rows gathered into one execution; a request that brings more runs alone, uncut. None:
+    what is measured to be best."""
     queue_delay_ms: float = Field(default=0.0, ge=0.0, le=60_000.0)
     """How long a batch that is not full waits for more, in milliseconds."""
     max_queue: int = Field(default=1024, ge=1)
     """Most requests that wait; one more is refused at once."""
+    default_priority: int = Field(default=10, ge=1)
+    """Of requests that name none; 1 is the highest."""
+    timeout_ms: float | None = Field(default=None, gt=0.0)
+    """How long a request that names no limit may take, in milliseconds; None: any time."""
     runners: int | None = Field(default=None, ge=1, le=256)
-    """Threads that execute batches side by side; None: one a core, two on a GPU."""
-    providers: tuple[Literal["cuda", "cpu"], ...] = ("cuda", "cpu")
-    """Where to run, in order of preference; those this machine has not are passed over."""
+    """Threads that execute batches side by side; None: what is measured to be best."""
+    providers: tuple[Literal["tensorrt", "cuda", "cpu"], ...] = ()
+    """Where to run, in order of preference; the log tells which are passed over. None: on a GPU if
+    there is one, else the CPU."""
+    devices: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """The GPUs to run on, by number, with an instance of the model on each; none: the first."""
+    response_cache: bool = False
+    """Whether an answer is kept for requests that bring the same bytes again."""
+    version_policy: VersionPolicy = Latest(latest=1)
+    """Which versions are served: ``"all"``, ``{"latest": 2}``, or a list of them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -256,7 +275,7 @@ def write_check(path: Path, check: Check) -> None:
             {"name": name, "shape": one.shape, "stride": one.stride}
             for name, one in recorded.items()
         ]
-    weights.write(path, arrays, {INDEX: json.dumps(index)})
+    weights.write(path, without_strings(arrays), {INDEX: json.dumps(index)})
 
 
 def read_check(path: Path) -> Check:
@@ -266,8 +285,8 @@ def read_check(path: Path) -> Check:
         UnreadableFile: the file is damaged.
     """
     file = weights.WeightsFile.open(path)
-    arrays = file.arrays()
     try:
+        arrays = with_strings(file.arrays())
         index: Mapping[str, Any] = json.loads(file.metadata[INDEX])
         return Check(
             {name: arrays[f"inputs/{name}"] for name in index["inputs"]},

@@ -39,7 +39,9 @@ class Address:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
             family, _, _, _, where = found[0]
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            # Only of a socket that names TCP does asyncio turn off Nagle's algorithm, which would
+            # hold the body of an answer back for 40 ms.
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         except OSError as error:
             raise CannotListen(f"--host {self.host}: {error.strerror}") from None
         try:

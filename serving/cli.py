@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..runtime.command import command
-from .settings import Settings, options
+from ..runtime.errors import Disagreement
+from .options import options, reread
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .server import Server
 
 
 @command("cortex-serve", context_settings={"auto_envvar_prefix": "CORTEX_SERVE"})
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, envvar="CORTEX_SERVE_MODELS")
+@click.option("--check", is_flag=True, help="Only replay the checks of MODELS; 0: all passed.")
 @options
-def serve(models: Sequence[str], config: object, **given: Any) -> None:
+def serve(models: Sequence[str], config: object, check: bool, **given: Any) -> None:
     """Serves the model repositories MODELS over the Open Inference Protocol.
 
-    Prints one line when it is ready. SIGTERM makes it finish what it has accepted and leave. Every
-    option can also be set as CORTEX_SERVE_OPTION, such as CORTEX_SERVE_GRPC_PORT.
+    Prints one line when it is ready. SIGTERM makes it finish what it has accepted and leave; SIGHUP
+    makes it read the file of --config, tokens and certificates again. Every option can also be set
+    as CORTEX_SERVE_OPTION, such as CORTEX_SERVE_GRPC_PORT.
     """
     import asyncio
+    import os
     import signal
 
+    settings = Settings(models, **given)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines are for who builds it
+    # The thread that asks it for events does its input and output too: one hand-over less, and a
+    # tenth of a small request's cost. A grpcio that knows no such choice passes over it.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
+
+    from . import logs
+    from .event_loop import event_loop
     from .server import serve_until_signal
 
-    settings = Settings(models, **given)
-    if asyncio.run(serve_until_signal(settings, _announce)) == signal.SIGINT:
+    logs.configure(settings)
+    if check:
+        _check(settings)
+        return
+    again = functools.partial(reread, click.get_current_context())
+    with asyncio.Runner(loop_factory=event_loop()) as runner:
+        received = runner.run(serve_until_signal(settings, _announce, again))
+    if received == signal.SIGINT:
         raise KeyboardInterrupt
+
+
+def _check(settings: Settings) -> None:
+    """Prints what comes of each version; the exit code is 1 where one would not be served."""
+    from .repository.proof import COLUMNS, outcomes
+
+    found = list(outcomes(settings))
+    rows = [COLUMNS, *(outcome.row for outcome in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]))
+    if any(outcome.reason for outcome in found):
+        raise Disagreement("some versions would not be served; the last column says why")
 
 
 def _announce(server: Server) -> None:

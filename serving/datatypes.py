@@ -53,11 +53,16 @@ def of_onnx(name: str) -> Datatype:
     """The datatype that onnxruntime calls ``name``, such as ``tensor(float)``.
 
     Raises:
-        Unsupported: the protocol has no such datatype, or onnxruntime takes it from no numpy array.
+        Unsupported: the protocol has no such datatype.
     """
     datatype = _BY_ONNX.get(name)
     if datatype is None:
         raise Unsupported(f"{name} is no datatype of the Open Inference Protocol")
-    if datatype is BF16:
-        raise Unsupported("BF16 is not served: onnxruntime takes it from no array; export as FP32")
     return datatype
+
+
+def of_element(kind: int) -> Datatype:
+    """The datatype of an element type of ONNX; raises as ``of_onnx``."""
+    from onnx import TensorProto
+
+    return of_onnx(f"tensor({TensorProto.DataType.Name(kind).lower()})")

@@ -3,9 +3,13 @@
 CortexError
 └── RequestError                gRPC                  HTTP
     ├── InvalidArgument         INVALID_ARGUMENT      400
+    ├── Unauthenticated         UNAUTHENTICATED       401
+    ├── Forbidden               PERMISSION_DENIED     403
     ├── NotFound                NOT_FOUND             404
+    ├── TooLarge                RESOURCE_EXHAUSTED    413
     ├── Overloaded              RESOURCE_EXHAUSTED    429
     ├── Internal                INTERNAL              500
+    ├── Unimplemented           UNIMPLEMENTED         501
     ├── Unavailable             UNAVAILABLE           503
     └── Expired                 DEADLINE_EXCEEDED     504
 """
@@ -34,9 +38,12 @@ class Code(IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class RequestError(CortexError):
@@ -58,10 +65,28 @@ class InvalidArgument(RequestError):
     code, http = Code.INVALID_ARGUMENT, 400
 
 
+class Unauthenticated(RequestError):
+    """The request says not, or wrongly, who sends it."""
+
+    code, http = Code.UNAUTHENTICATED, 401
+
+
+class Forbidden(RequestError):
+    """What this server does for nobody, or not for this client."""
+
+    code, http = Code.PERMISSION_DENIED, 403
+
+
 class NotFound(RequestError):
     """No such model or version."""
 
     code, http = Code.NOT_FOUND, 404
+
+
+class TooLarge(RequestError):
+    """A message is larger than this server takes."""
+
+    code, http = Code.RESOURCE_EXHAUSTED, 413
 
 
 class Overloaded(RequestError):
@@ -72,6 +97,12 @@ class Overloaded(RequestError):
 
 class Internal(RequestError):
     """Our own fault."""
+
+
+class Unimplemented(RequestError):
+    """A part of the protocol that this server does not have."""
+
+    code, http = Code.UNIMPLEMENTED, 501
 
 
 class Unavailable(RequestError):

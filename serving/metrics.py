@@ -1,113 +1,241 @@
-"""Every Prometheus metric of the server, by name; nothing else in the package knows Prometheus."""
+"""Every Prometheus metric of the server, by name; nothing else in the package knows Prometheus.
+
+They are made when the page is read, from what is counted anyway (``statistics.py``): a counter of
+Prometheus' own costs a request several times as much, and a version that goes takes its series with
+it. Labels are our models, never a client's words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from platform import python_version
+from typing import TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    UntypedMetricFamily,
+)
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
+from .devices import memories
 from .errors import Code
+from .statistics import NS, Histogram, Statistics
 
 MODEL = ("model", "version")
-SECONDS = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
-    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+PARTS = ("input", "infer", "output")
+
+Read: TypeAlias = Callable[[Statistics], float]
+COUNTERS: dict[str, tuple[str, Read]] = {
+    "cortex_executions": ("Batches run.", lambda at: at.executions),
+    "cortex_inferences": ("Rows of all batches.", lambda at: at.inferences),
+    "cortex_cache_hits": ("Requests the response cache answered.", lambda at: at.cache_hit.count),
+    "cortex_cache_misses": (
+        "Requests the response cache did not know.",
+        lambda at: at.cache_miss.count,
+    ),
+    "cortex_model_loads": ("Attempts to load it.", lambda at: at.loads.count),
+    "cortex_model_load_failures": ("Attempts that failed.", lambda at: at.load_failures),
+    "cortex_model_check_failures": (
+        "Attempts at which it did not reproduce its recorded outputs.",
+        lambda at: at.check_failures,
+    ),
+    "cortex_model_load_seconds": (
+        "Time that loading it took in all.",
+        lambda at: at.loads.ns / NS,
+    ),
+}
+GAUGES: dict[str, tuple[str, Read]] = {
+    "cortex_queue_requests": ("Requests that wait now.", lambda at: at.waiting()),
+    "cortex_model_ready": ("Whether a version can be asked: 1 or 0.", lambda at: at.ready),
+    "cortex_model_fallback": (
+        "Whether it runs on another provider than the first its config asks for: 1 or 0.",
+        lambda at: at.fallback,
+    ),
+}
+HISTOGRAMS: dict[str, tuple[str, Callable[[Statistics], tuple[Histogram, float]]]] = {
+    "cortex_request_seconds": (
+        "Time from a request's arrival to its answer.",
+        lambda at: (at.request_seconds, (at.success.ns + at.fail.ns) / NS),
+    ),
+    "cortex_queue_seconds": (
+        "Time a request waited for its batch.",
+        lambda at: (at.queue_seconds, at.queue.ns / NS),
+    ),
+    "cortex_execute_seconds": (
+        "Time a batch took to gather, run and share out.",
+        lambda at: (at.execute_seconds, at.execute_ns / NS),
+    ),
+    "cortex_batch_rows": ("Rows of a batch.", lambda at: (at.batch_rows, at.inferences)),
+}
+TRITON: dict[str, tuple[str, Read]] = {
+    "nv_inference_request_success": (
+        "Number of successful inference requests.",
+        lambda at: at.success.count,
+    ),
+    "nv_inference_request_failure": (
+        "Number of failed inference requests.",
+        lambda at: at.fail.count,
+    ),
+    "nv_inference_count": ("Number of inferences performed.", lambda at: at.inferences),
+    "nv_inference_exec_count": (
+        "Number of model executions performed.",
+        lambda at: at.executions,
+    ),
+    "nv_inference_request_duration_us": (
+        "Cumulative inference request duration in microseconds.",
+        lambda at: at.success.ns // 1000,
+    ),
+    "nv_inference_queue_duration_us": (
+        "Cumulative inference queuing duration in microseconds.",
+        lambda at: at.queue.ns // 1000,
+    ),
+    "nv_inference_compute_input_duration_us": (
+        "Cumulative compute input duration in microseconds.",
+        lambda at: at.compute_input.ns // 1000,
+    ),
+    "nv_inference_compute_infer_duration_us": (
+        "Cumulative compute inference duration in microseconds.",
+        lambda at: at.compute_infer.ns // 1000,
+    ),
+    "nv_inference_compute_output_duration_us": (
+        "Cumulative inference compute output duration in microseconds.",
+        lambda at: at.compute_output.ns // 1000,
+    ),
+    "nv_inference_pending_request_count": (
+        "Instantaneous number of pending requests awaiting execution.",
+        lambda at: at.waiting(),
+    ),
+}
+"""Triton's names and units, for dashboards made for it. Its counters lack the ending ``_total``."""
 
 
 class Metrics:
-    """All metrics, in a registry of their own. Labels are our models, never a client's words."""
+    """What is counted of every model, and the page that shows it, in a registry of its own.
 
-    def __init__(self, version: str) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "cortex_requests", "Requests answered.", (*MODEL, "code"), registry=registry
-        )
-        self.request_seconds = Histogram(
-            "cortex_request_seconds",
-            "Time from a request's arrival to its answer.",
-            MODEL,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.queue_seconds = Histogram(
-            "cortex_queue_seconds",
-            "Time a request waited for its batch.",
-            MODEL,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.execute_seconds = Histogram(
-            "cortex_execute_seconds",
-            "Time a batch took to run.",
-            MODEL,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.batch_rows = Histogram(
-            "cortex_batch_rows", "Rows of a batch.", MODEL, buckets=ROWS, registry=registry
-        )
-        self.executions = Counter("cortex_executions", "Batches run.", MODEL, registry=registry)
-        self.queue_requests = Gauge(
-            "cortex_queue_requests", "Requests that wait now.", MODEL, registry=registry
-        )
-        self.model_ready = Gauge(
-            "cortex_model_ready",
-            "Whether a version can be asked: 1 or 0.",
-            MODEL,
-            registry=registry,
-        )
-        build = Info("cortex_build", "What is running.", registry=registry)
-        build.info({"version": version, "python": python_version()})
+    ``nv_metrics`` adds Triton's names.
+    """
 
-    def model(self, name: str, version: str) -> ModelMetrics:
-        """The metrics of one version of a model."""
-        return ModelMetrics(self, name, version)
+    def __init__(self, version: str, *, nv_metrics: bool = False) -> None:
+        self.registry = CollectorRegistry()
+        self._build = {"version": version, "python": python_version()}
+        self._statistics: dict[tuple[str, str], Statistics] = {}
+        self._unknown = Statistics("", "")
+        ProcessCollector(registry=self.registry)
+        self.registry.register(_Collector(self._families))
+        if nv_metrics:
+            self.registry.register(_Collector(self._triton_families))
+
+    def model(self, name: str, version: str) -> Statistics:
+        """What is counted of one version of a model; from its first mention until ``remove``."""
+        key = (name, version)
+        return self._statistics.get(key) or self._statistics.setdefault(key, Statistics(*key))
+
+    def remove(self, name: str, version: str) -> None:
+        """Forgets a version that is gone."""
+        self._statistics.pop((name, version), None)
+
+    def models(self) -> list[Statistics]:
+        """Those of all versions."""
+        return list(self._statistics.values())
 
     def unknown(self, code: Code) -> None:
-        """Counts a request for a model that the repository does not have."""
-        self.requests.labels("", "", code.name).inc()
+        """Counts a request that reached no model."""
+        self._unknown.answered(code, 0.0)
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """All metrics and their content type, in the format an ``Accept`` header asks for."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
+    def _families(self) -> Iterator[Metric]:
+        all_of_them = self.models()
+        yield _requests([*all_of_them, self._unknown])
+        yield _compute(all_of_them)
+        for name, (text, read) in COUNTERS.items():
+            yield _filled(CounterMetricFamily(name, text, labels=MODEL), all_of_them, read)
+        for name, (text, read) in GAUGES.items():
+            yield _filled(GaugeMetricFamily(name, text, labels=MODEL), all_of_them, read)
+        for name, (text, parts) in HISTOGRAMS.items():
+            yield _histogram(HistogramMetricFamily(name, text, labels=MODEL), all_of_them, parts)
+        yield from _memory()
+        yield InfoMetricFamily("cortex_build", "What is running.", self._build)
 
-class ModelMetrics:
-    """The metrics of one version, its labels bound once; also the ``Observer`` of its batcher."""
+    def _triton_families(self) -> Iterator[Metric]:
+        for name, (text, read) in TRITON.items():
+            yield _filled(UntypedMetricFamily(name, text, labels=MODEL), self.models(), read)
 
-    def __init__(self, metrics: Metrics, name: str, version: str) -> None:
-        labels = (name, version)
-        self._codes = {code: metrics.requests.labels(*labels, code.name) for code in Code}
-        self._request_seconds = metrics.request_seconds.labels(*labels)
-        self._queue_seconds = metrics.queue_seconds.labels(*labels)
-        self._execute_seconds = metrics.execute_seconds.labels(*labels)
-        self._batch_rows = metrics.batch_rows.labels(*labels)
-        self._executions = metrics.executions.labels(*labels)
-        self._queue_requests = metrics.queue_requests.labels(*labels)
-        self._ready = metrics.model_ready.labels(*labels)
 
-    def ready(self, ready: bool) -> None:
-        """Whether the version can be asked."""
-        self._ready.set(ready)
+class _Collector(Collector):
+    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+        self._families = families
 
-    def watch_queue(self, length: Callable[[], int]) -> None:
-        """Asks ``length`` for the requests that wait whenever the metrics are read."""
-        self._queue_requests.set_function(length)
+    def collect(self) -> Iterable[Metric]:
+        return self._families()
 
-    def answered(self, code: Code, seconds: float) -> None:
-        """A request ended."""
-        self._codes[code].inc()
-        self._request_seconds.observe(seconds)
 
-    def executed(self, rows: int, seconds: float, waited: Sequence[float]) -> None:
-        """A batch ran."""
-        self._executions.inc()
-        self._batch_rows.observe(rows)
-        self._execute_seconds.observe(seconds)
-        for each in waited:
-            self._queue_seconds.observe(each)
+_Plain: TypeAlias = CounterMetricFamily | GaugeMetricFamily | UntypedMetricFamily
+
+
+def _filled(family: _Plain, models: Sequence[Statistics], read: Read) -> Metric:
+    for at in models:
+        family.add_metric((at.name, at.version), read(at))
+    return family
+
+
+def _histogram(
+    family: HistogramMetricFamily,
+    models: Sequence[Statistics],
+    parts: Callable[[Statistics], tuple[Histogram, float]],
+) -> Metric:
+    for at in models:
+        histogram, total = parts(at)
+        bounds = [*map(str, map(float, histogram.bounds)), "+Inf"]
+        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+        family.add_metric((at.name, at.version), buckets, total)
+    return family
+
+
+def _requests(models: Sequence[Statistics]) -> Metric:
+    """Every code from the start: a counter that appears with its first error shows no increase."""
+    family = CounterMetricFamily("cortex_requests", "Requests answered.", labels=(*MODEL, "code"))
+    for at in models:
+        codes = at.codes
+        for code in Code:
+            family.add_metric((at.name, at.version, code.name), codes[code])
+    return family
+
+
+def _compute(models: Sequence[Statistics]) -> Metric:
+    family = CounterMetricFamily(
+        "cortex_compute_seconds",
+        "Time that the requests' batches took, by part, counted for each request.",
+        labels=(*MODEL, "part"),
+    )
+    for at in models:
+        durations = (at.compute_input, at.compute_infer, at.compute_output)
+        for part, duration in zip(PARTS, durations, strict=True):
+            family.add_metric((at.name, at.version, part), duration.ns / NS)
+    return family
+
+
+def _memory() -> Iterator[Metric]:
+    total = GaugeMetricFamily(
+        "cortex_device_memory_bytes", "Memory of a device.", labels=("device",)
+    )
+    used = GaugeMetricFamily(
+        "cortex_device_memory_used_bytes",
+        "Memory of a device that is in use, by any process.",
+        labels=("device",),
+    )
+    for device in memories():
+        total.add_metric((device.name,), device.total)
+        used.add_metric((device.name,), device.used)
+    yield total
+    yield used

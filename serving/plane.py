@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Protocol
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Protocol
 
-from .datatypes import BYTES, DATATYPES, Datatype
+from ..runtime.repository import ModelConfig
+from .batching.queue import Follow
+from .cache import Cache
+from .classification import classified
 from .engine.session import TensorSpec
-from .errors import Code, InvalidArgument, Unavailable, listed, told
+from .engine.tuning import Tuning
+from .errors import Code, InvalidArgument, Overloaded, Unavailable, told
+from .fitting import GivenTensor
+from .logs import note
 from .metrics import Metrics
 from .model import Model, Output
 from .models import Models
-from .tensors import Array, text
+from .repository.state import ModelState
+from .settings import Settings
+from .shared_memory import OFF, Regions
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from .tracing import Headers, Tracer
 
 NAME = "cortex"
 PLATFORM = "onnxruntime_onnx"
-
-
-class GivenTensor(Protocol):
-    """An input as a client sent it."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def datatype(self) -> str:
-        """The name of its datatype, as the client wrote it."""
-        ...
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Its shape, as the client wrote it."""
-        ...
-
-    def array(self, datatype: Datatype, what: str) -> Array:
-        """Its elements; ``InvalidArgument`` where they do not fit its shape."""
-        ...
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
+SHARED_MEMORY = "system_shared_memory"
 
 
 class Question(Protocol):
@@ -60,6 +60,21 @@ class Question(Protocol):
     @property
     def outputs(self) -> Sequence[str]:
         """Outputs or layers; none: every declared output."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[str, int]:
+        """The outputs wanted as their best classes, and as how many of them."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """1 is the highest, 0 the model's own; ``InvalidArgument``."""
+        ...
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the answer may take; None: the model's own; ``InvalidArgument``."""
         ...
 
     def inputs(self) -> Sequence[GivenTensor]:
@@ -87,27 +102,107 @@ class Metadata:
     platform: str = PLATFORM
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a version is served; ``batched``: requests share its runs."""
+
+    name: str
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+    config: ModelConfig
+    tuning: Tuning
+    provider: str
+    batched: bool
+
+
 class Plane:
     """The server behind its protocols. ``ready`` is set while it accepts requests."""
 
-    def __init__(self, models: Models, metrics: Metrics, version: str) -> None:
+    def __init__(
+        self,
+        models: Models,
+        metrics: Metrics,
+        version: str,
+        cache: Cache | None = None,
+        regions: Regions = OFF,
+        tracer: Tracer | None = None,
+    ) -> None:
         self.version = version
         self.ready = False
         self._models = models
         self._metrics = metrics
+        self._cache = cache
+        self.regions = regions
+        self._tracer = tracer
+        self._most_requests = self._most_tensors = sys.maxsize
         self._closing = False
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def limit(self, settings: Settings) -> None:
+        """Sets how many requests at once, and tensors each, are accepted from now on."""
+        self._most_requests, self._most_tensors = settings.max_requests, settings.max_tensors
+
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether a model can be asked; ``NotFound`` where there is none."""
         return self._models.is_ready(name, version)
 
-    def metadata(self, name: str, version: str = "") -> Metadata:
-        """What a model takes and gives; ``NotFound``, ``Unavailable`` where it cannot be told."""
-        model = self._models.get(name, version)
-        return Metadata(name, self._models.ready_versions(name), model.inputs, model.outputs)
+    async def metadata(self, name: str, version: str = "", layers: bool = False) -> Metadata:
+        """What a model takes and gives; ``layers``: those that can be asked for stand behind.
+
+        Raises:
+            RequestError: there is no such model, or it cannot be asked.
+        """
+        model = await self._models.get(name, version)
+        outputs = [*model.outputs, *model.layers()] if layers else model.outputs
+        return Metadata(name, self._models.ready_versions(name), model.inputs, outputs)
+
+    async def serving(self, name: str, version: str = "") -> Served:
+        """How a model is served; raises as ``metadata``."""
+        model = await self._models.get(name, version)
+        return Served(
+            model.name,
+            model.inputs,
+            model.outputs,
+            model.config,
+            model.tuning,
+            model.provider,
+            model.batched,
+        )
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """The extensions of the protocol that are served here, as Triton calls them."""
+        return (*EXTENSIONS, SHARED_MEMORY) if self.regions.on else EXTENSIONS
+
+    def statistics(self, name: str = "", version: str = "") -> Sequence[Statistics]:
+        """What is counted of each version, of all models or of one; ``NotFound``."""
+        if name:
+            self._models.is_ready(name, version)
+        return [
+            each
+            for each in self._metrics.models()
+            if name in ("", each.name) and version in ("", each.version)
+        ]
+
+    def index(self) -> Sequence[ModelState]:
+        """The state of every version in the repositories."""
+        return self._models.index()
+
+    async def load(self, name: str, config: str | None = None) -> None:
+        """Has a model loaded; ``config`` is JSON that stands for the settings that lie with it.
+
+        Raises:
+            RequestError: it may not, there is no such model, or it does not load.
+        """
+        note(model=name)
+        await self._models.load(name, config)
+
+    async def unload(self, name: str) -> None:
+        """Ends a model when what it has accepted is answered; raises as ``load``."""
+        note(model=name)
+        await self._models.unload(name)
 
     async def drain(self, seconds: float) -> None:
         """Refuses new questions, and gives those accepted so many seconds to be answered."""
@@ -117,21 +212,30 @@ class Plane:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
 
-    async def infer(self, question: Question, deadline: float | None = None) -> Answer:
+    async def infer(
+        self, question: Question, deadline: float | None = None, headers: Headers = tuple
+    ) -> Answer:
         """Answers a question; ``deadline`` is on the clock of ``time.monotonic``.
+
+        ``headers`` gives what the client sent along, names in lower case; only traces ask for it.
 
         Raises:
             RequestError: it cannot be answered; there are no other errors.
         """
         began, model, code = perf_counter(), None, Code.OK
+        trace = self._tracer and self._tracer.begin(headers)
         self._active += 1
         self._idle.clear()
         try:
             if self._closing:
                 raise Unavailable("the server is shutting down")
-            model = self._models.get(question.model, question.version)
-            inputs = fitting(model.inputs, question.inputs())
-            outputs = await model.infer(inputs, question.outputs, deadline)
+            if self._active > self._most_requests:
+                raise Overloaded(f"{self._most_requests} requests are under way; try again later")
+            model = await self._models.get(question.model, question.version)
+            model.users += 1
+            outputs = await self._outputs(model, question, deadline, trace and trace.ran)
+            if classes := question.classes:
+                outputs = await asyncio.to_thread(classified, outputs, classes, model.labels)
             return Answer(model.name, model.version, outputs)
         except asyncio.CancelledError:
             code = Code.CANCELLED
@@ -142,6 +246,27 @@ class Plane:
             raise failure from error
         finally:
             self._ended(model, code, perf_counter() - began)
+            if trace:
+                trace.end(code, model)
+
+    async def _outputs(
+        self, model: Model, question: Question, deadline: float | None, follow: Follow | None
+    ) -> Sequence[Output]:
+        given, wanted = question.inputs(), question.outputs
+        if max(len(given), len(wanted)) > self._most_tensors:
+            raise InvalidArgument(
+                f"the request has {len(given)} inputs and asks for {len(wanted)} outputs; "
+                f"{self._most_tensors} of each are the most (--max-tensors)"
+            )
+        inputs = model.fitting(given)
+        note(model=model.name, version=model.version, rows=_rows(given))
+        deadline = _sooner(deadline, question.timeout or model.timeout)
+        priority = question.priority
+        if self._cache is None or not model.config.response_cache:
+            return await model.infer(inputs, wanted, deadline, follow, priority)
+        return await self._cache.answer(
+            model, inputs, wanted, lambda: model.infer(inputs, wanted, deadline, follow, priority)
+        )
 
     def _ended(self, model: Model | None, code: Code, seconds: float) -> None:
         self._active -= 1
@@ -150,63 +275,17 @@ class Plane:
         if model is None:
             self._metrics.unknown(code)
         else:
-            model.metrics.answered(code, seconds)
+            model.users -= 1
+            model.statistics.answered(code, seconds)
 
 
-def fitting(specs: Sequence[TensorSpec], given: Sequence[GivenTensor]) -> Mapping[str, Array]:
-    """The given arrays by name, if they are what ``specs`` ask for.
-
-    Raises:
-        InvalidArgument: one is missing, unknown, given twice, or has another datatype, shape or
-            number of elements.
-    """
-    tensors = {tensor.name: tensor for tensor in given}
-    names = [spec.name for spec in specs]
-    for tensor in given:
-        if tensor.name not in names:
-            raise InvalidArgument(
-                f"input {tensor.name!r}: the model has no such input; it takes {listed(names)}"
-            )
-    if len(tensors) < len(given):
-        twice = next(n for n in names if sum(tensor.name == n for tensor in given) > 1)
-        raise InvalidArgument(f"input {twice!r} is given more than once")
-    sizes: dict[str, tuple[int, str]] = {}
-    arrays: dict[str, Array] = {}
-    for spec in specs:
-        if spec.name not in tensors:
-            raise InvalidArgument(
-                f"input {spec.name!r} is missing; the model takes {listed(names)}"
-            )
-        arrays[spec.name] = _array(spec, tensors[spec.name], sizes)
-    return arrays
+def _sooner(deadline: float | None, seconds: float | None) -> float | None:
+    """The deadline, or so many seconds from now if that is sooner."""
+    if seconds is None:
+        return deadline
+    end = monotonic() + seconds
+    return end if deadline is None else min(deadline, end)
 
 
-def _array(spec: TensorSpec, tensor: GivenTensor, sizes: dict[str, tuple[int, str]]) -> Array:
-    what = f"input {spec.name!r}"
-    if tensor.datatype != spec.datatype.name:
-        known = "" if tensor.datatype in DATATYPES else ", which is no datatype"
-        raise InvalidArgument(
-            f"{what}: the model takes {spec.datatype.name}, found {tensor.datatype!r}{known}"
-        )
-    _check_shape(spec, tensor.shape, sizes)
-    array = tensor.array(spec.datatype, what)
-    return text(array, what) if spec.datatype is BYTES else array
-
-
-def _check_shape(spec: TensorSpec, shape: Sequence[int], sizes: dict[str, tuple[int, str]]) -> None:
-    """``sizes`` remembers what the named axes were found to be, and where."""
-    fits = len(shape) == len(spec.shape) and all(
-        found == size if isinstance(size, int) else found >= 0
-        for found, size in zip(shape, spec.shape, strict=False)
-    )
-    if not fits:
-        raise InvalidArgument(
-            f"input {spec.name!r}: the model takes shape {spec.sizes}, found {list(shape)}"
-        )
-    for found, size in zip(shape, spec.shape, strict=True):
-        if isinstance(size, str):
-            known, where = sizes.setdefault(size, (found, spec.name))
-            if known != found:
-                raise InvalidArgument(
-                    f"input {spec.name!r}: axis {size!r} is {found} but {known} in {where!r}"
-                )
+def _rows(given: Sequence[GivenTensor]) -> int:
+    return given[0].shape[0] if given and given[0].shape else 1

@@ -3,7 +3,12 @@
 It knows neither gRPC nor ONNX nor Prometheus: what to run is given with each request, and an
 ``Observer`` is told what happened. It never waits by default: while the threads are busy, requests
 gather, and whichever thread is free next takes what fits. One call brings a whole finished batch
-back to the event loop; a hand-over for each request would cost more than running a small model.
+back to the event loop. Even that hand-over costs several times what the smallest models take: runs
+that have shown to be that short are made on the event loop, at once.
+
+Every model has threads of its own, as many as there are cores at most. So the kernel's scheduler
+shares the cores out between the models, and, unlike a queue that they had in common, it takes a
+core back from a long run for the sake of a short one.
 """
 
 from __future__ import annotations
@@ -11,64 +16,28 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from time import monotonic
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import Expired, Overloaded, Unavailable
+from .queue import LEVEL, Arrays, Execute, Follow, Limits, Queue, Ran, Request
 
-Array = NDArray[Any]
-Arrays: TypeAlias = Sequence[Array]
-Execute: TypeAlias = Callable[[Arrays], Arrays]
+INSTANT = 100e-6
+"""Seconds below which a run is made on the event loop; handing it over and back costs as much."""
+KINDS = 256  # of runs whose time is remembered: clients choose the shapes
 
 
 class Observer(Protocol):
     """Who is told, on the event loop, what the batcher did. All times are in seconds."""
 
-    def executed(self, rows: int, seconds: float, waited: Sequence[float]) -> None:
-        """A batch ran for ``seconds``; each of its requests had ``waited``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is gathered, and for how long.
-
-    Attributes:
-        max_batch: most rows gathered into one execution. A request that brings more by itself runs
-            alone, uncut.
-        delay: seconds that a batch which is not full waits for more.
-        max_queue: most requests that wait.
-        runners: threads that execute batches side by side.
-    """
-
-    max_batch: int = 32
-    delay: float = 0.0
-    max_queue: int = 1024
-    runners: int = 1
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """One request that waits or runs."""
-
-    execute: Execute
-    inputs: Arrays
-    rows: int
-    mates: Hashable  # requests with equal ``mates`` may share a batch
-    since: float
-    ripe: float  # when it has waited for mates long enough
-    deadline: float
-    reply: asyncio.Future[Arrays]
-
-    def dropped(self, now: float) -> bool:
-        """Whether nobody waits for the answer any more."""
-        return self.reply.done() or now >= self.deadline
+    def executed(
+        self, rows: int, waited: Sequence[float], gathering: float, running: float, sharing: float
+    ) -> None:
+        """A batch was gathered, run and shared out; each of its requests had ``waited``."""
 
 
 class Batcher:
@@ -80,9 +49,9 @@ class Batcher:
     def __init__(self, limits: Limits, observer: Observer) -> None:
         self._limits = limits
         self._observer = observer
-        self._changed = threading.Condition()  # guards the next four
-        self._waiting: dict[Hashable, deque[Request]] = {}  # by mates; who is next stands first
-        self._length = 0  # of all that waits
+        self._paces = Paces()
+        self._changed = threading.Condition()  # guards the next two
+        self._queue = Queue(limits)
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
@@ -105,7 +74,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """How many requests wait now."""
-        return self._length
+        return len(self._queue)
 
     async def infer(
         self,
@@ -113,14 +82,17 @@ class Batcher:
         inputs: Arrays,
         *,
         alone: bool = False,
+        priority: int = 0,
         deadline: float | None = None,
+        follow: Follow | None = None,
     ) -> Arrays:
         """Runs ``execute`` on ``inputs``, perhaps with others', and returns these inputs' outputs.
 
         Requests share a run where ``execute`` is equal and the inputs agree in dtype and in all
         axes but the first, over which they are joined and the outputs shared out again. ``alone``:
-        this request shares with none. ``deadline``: on the clock of ``time.monotonic``; a request
-        is not run after it.
+        this request shares with none. ``priority``: 1 is the highest, 0 that of ``Limits``; who
+        has waited long moves up (``LEVEL``). ``deadline``: on the clock of ``time.monotonic``; a
+        request is not run after it. ``follow`` is told when it ran.
 
         Raises:
             Overloaded: too many requests wait.
@@ -128,51 +100,80 @@ class Batcher:
             Expired: the deadline passed first.
             Exception: whatever ``execute`` raised for this request.
         """
-        request = self._request(execute, inputs, alone, deadline)
-        self._enqueue(request)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await request.reply
-        except TimeoutError:
-            raise Expired("the deadline passed before the answer was there") from None
-        finally:
-            if request.reply.cancelled():
-                self._withdraw(request)
-
-    def _request(
-        self, execute: Execute, inputs: Arrays, alone: bool, deadline: float | None
-    ) -> Request:
         now = monotonic()
-        kinds = tuple((array.shape[1:], array.dtype) for array in inputs)
-        return Request(
+        if deadline is not None and deadline <= now:
+            raise _expired()
+        kind = (execute, *[(array.shape[1:], array.dtype) for array in inputs])
+        rows = 1 if alone else len(inputs[0])
+        if self._paces.seconds(kind, rows) < INSTANT and self._idle(kind):
+            return self._run_here(execute, inputs, kind, rows, now, follow)
+        request = Request(
             execute,
             inputs,
-            rows=1 if alone else len(inputs[0]),
-            mates=object() if alone else (execute, kinds),
+            rows,
+            kind,
+            mates=object() if alone else kind,
             since=now,
             ripe=now if alone else now + self._limits.delay,
+            order=now + (priority or self._limits.priority) * LEVEL,
             deadline=math.inf if deadline is None else deadline,
             reply=self._loop.create_future(),
+            follow=follow,
         )
+        self._enqueue(request)
+        return await self._answer(request)
+
+    def _idle(self, kind: Hashable) -> bool:
+        """Whether a request of this kind would overtake none and need not wait for any."""
+        return not self._limits.delay and not self._closed and kind not in self._queue
+
+    def _run_here(
+        self,
+        execute: Execute,
+        inputs: Arrays,
+        kind: Hashable,
+        rows: int,
+        began: float,
+        follow: Follow | None,
+    ) -> Arrays:
+        outputs = execute(inputs)
+        ran = monotonic()
+        self._paces.ran(kind, rows, ran - began)
+        self._observer.executed(rows, (0.0,), 0.0, ran - began, 0.0)
+        if follow is not None:
+            follow(Ran(rows, 1, began, began, ran, ran), began)
+        return outputs
 
     def _enqueue(self, request: Request) -> None:
         with self._changed:
             if self._closed:
                 raise Unavailable("the model is being closed")
-            if self._length >= self._limits.max_queue:
-                raise Overloaded(f"{self._length} requests are waiting already; try again later")
-            self._waiting.setdefault(request.mates, deque()).append(request)
-            self._length += 1
+            if (waiting := len(self._queue)) >= self._limits.max_queue:
+                raise Overloaded(f"{waiting} requests are waiting already; try again later")
+            self._queue.add(request)
             self._changed.notify()
+
+    async def _answer(self, request: Request) -> Arrays:
+        expiry = None
+        if request.deadline < math.inf:
+            expiry = self._loop.call_later(request.deadline - monotonic(), self._expire, request)
+        try:
+            return await request.reply
+        except asyncio.CancelledError:
+            self._withdraw(request)
+            raise
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+
+    def _expire(self, request: Request) -> None:
+        if not request.reply.done():
+            request.reply.set_exception(_expired())
+            self._withdraw(request)
 
     def _withdraw(self, request: Request) -> None:
         with self._changed:
-            group = self._waiting.get(request.mates, deque())
-            if request in group:
-                group.remove(request)
-                self._length -= 1
-                if not group:
-                    del self._waiting[request.mates]
+            self._queue.remove(request)
 
     def _work(self) -> None:
         while batch := self._take():
@@ -182,88 +183,87 @@ class Batcher:
         """The next batch, as soon as there is one; empty when closed and everything has run."""
         batch: list[Request] = []
         with self._changed:
-            while not batch and (self._waiting or not self._closed):
+            while not batch and (len(self._queue) or not self._closed):
                 now = monotonic()
-                mates, at = self._ripest(now)
+                mates, at = self._queue.next(now, hurry=self._closed)
                 if at > now:
                     self._changed.wait(None if at == math.inf else at - now)
                 else:
-                    batch = self._cut(mates, now)
-        return batch
-
-    def _ripest(self, now: float) -> tuple[Hashable, float]:
-        """The group to run, and when: the first that is ripe by ``now``, else the next to be."""
-        next_one: tuple[Hashable, float] = (None, math.inf)
-        for mates, group in self._waiting.items():
-            at = self._ripe(group)
-            if at <= now:
-                return mates, at
-            next_one = min(next_one, (mates, at), key=itemgetter(1))
-        return next_one
-
-    def _ripe(self, group: deque[Request]) -> float:
-        """When a group may run, by the clock."""
-        if self._closed or not self._limits.delay:
-            return 0.0
-        full = sum(request.rows for request in group) >= self._limits.max_batch
-        return 0.0 if full else group[0].ripe
-
-    def _cut(self, mates: Hashable, now: float) -> list[Request]:
-        """Takes a batch from the front of a group; what remains of it goes behind the others."""
-        group = self._waiting.pop(mates)
-        room = share(sum(request.rows for request in group), self._limits)
-        batch: list[Request] = []
-        while group and (not batch or group[0].rows <= room):
-            request = group.popleft()
-            self._length -= 1
-            if not request.dropped(now):
-                batch.append(request)
-                room -= request.rows
-        if group:
-            self._waiting[mates] = group
-            self._changed.notify()
+                    batch = self._queue.take(mates, now)
+            if batch and len(self._queue):
+                self._changed.notify()  # another thread can take the rest
         return batch
 
     def _run(self, batch: list[Request]) -> None:
         began = monotonic()
-        answers: Sequence[Arrays | Exception]
         try:
-            answers = _shares(batch[0].execute(_joined(batch)), batch)
+            inputs = _joined(batch)
+            gathered = monotonic()
+            outputs = batch[0].execute(inputs)
+            ran = monotonic()
+            answers = _shares(outputs, batch)
         except Exception as error:
             if len(batch) > 1:  # one bad request must not fail its mates: each runs alone
                 for request in batch:
                     if not request.dropped(monotonic()):
                         self._run([request])
                 return
-            answers = [error]
-        self._loop.call_soon_threadsafe(self._deliver, batch, answers, began, monotonic())
-
-    def _deliver(
-        self,
-        batch: list[Request],
-        answers: Sequence[Arrays | Exception],
-        began: float,
-        ended: float,
-    ) -> None:
-        for request, answer in zip(batch, answers, strict=True):
-            if request.reply.done():
-                continue  # cancelled while it ran; its mates are not concerned
-            if isinstance(answer, Exception):
-                request.reply.set_exception(answer)
-            else:
-                request.reply.set_result(answer)
+            self._loop.call_soon_threadsafe(_reply, batch, [error])
+            return
         rows = sum(request.rows for request in batch)
-        self._observer.executed(rows, ended - began, [began - at.since for at in batch])
+        done = Ran(rows, len(batch), began, gathered, ran, monotonic())
+        self._loop.call_soon_threadsafe(self._deliver, batch, answers, done)
+
+    def _deliver(self, batch: list[Request], answers: Sequence[Arrays], done: Ran) -> None:
+        _reply(batch, answers)
+        self._paces.ran(batch[0].kind, done.rows, done.ran - done.gathered)
+        self._observer.executed(
+            done.rows,
+            [done.began - request.since for request in batch],
+            done.gathered - done.began,
+            done.ran - done.gathered,
+            done.ended - done.ran,
+        )
+        for request in batch:
+            if request.follow is not None:
+                request.follow(done, request.since)
 
 
-def share(rows: int, limits: Limits) -> int:
-    """How many of the ``rows`` that wait a thread may take: its part of them.
+class Paces:
+    """How long runs of each kind and about so many rows took lately; used on the event loop alone.
 
-    Whoever took all would leave the others idle, and its answers would bring the next requests all
-    at once again: half the cores for good. Rows that were gathered by waiting stay together.
+    A run that others held up says little, one that was quick says much: what is known follows the
+    quicker at once and the slower by and by.
     """
-    fair = rows if limits.delay else math.ceil(rows / limits.runners)
-    return min(fair, limits.max_batch)
+
+    def __init__(self) -> None:
+        self._seconds: OrderedDict[tuple[Hashable, int], float] = OrderedDict()
+
+    def seconds(self, kind: Hashable, rows: int) -> float:
+        """How long a run takes; infinity where nothing is known."""
+        return self._seconds.get((kind, rows.bit_length()), math.inf)
+
+    def ran(self, kind: Hashable, rows: int, seconds: float) -> None:
+        """A run of this kind took so long."""
+        key = (kind, rows.bit_length())
+        known = self._seconds.get(key, math.inf)
+        self._seconds[key] = seconds if seconds < known else known + (seconds - known) / 8
+        if len(self._seconds) > KINDS:
+            self._seconds.popitem(last=False)
+
+
+def _expired() -> Expired:
+    return Expired("the deadline passed before the answer was there")
+
+
+def _reply(batch: list[Request], answers: Sequence[Arrays | Exception]) -> None:
+    for request, answer in zip(batch, answers, strict=True):
+        if request.reply.done():
+            continue  # cancelled while it ran; its mates are not concerned
+        if isinstance(answer, Exception):
+            request.reply.set_exception(answer)
+        else:
+            request.reply.set_result(answer)
 
 
 def _joined(batch: list[Request]) -> Arrays:
@@ -280,8 +280,10 @@ def _shares(outputs: Arrays, batch: list[Request]) -> Sequence[Arrays]:
     for output in outputs:
         if output.shape[:1] != (rows,):
             raise ValueError(f"an output of shape {output.shape} for a batch of {rows} rows")
-    ends = np.cumsum([request.rows for request in batch]).tolist()
-    begins = [0, *ends[:-1]]
-    return [
-        [output[begin:end] for output in outputs] for begin, end in zip(begins, ends, strict=True)
-    ]
+    shares: list[Arrays] = []
+    begin = 0
+    for request in batch:
+        end = begin + request.rows
+        shares.append([output[begin:end] for output in outputs])
+        begin = end
+    return shares

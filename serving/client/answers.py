@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ import numpy as np
 from ...runtime.errors import UsageError
 from ..tensors import Array
 from .connection import Inference
+
+log = logging.getLogger(__name__)
 
 HEAD = 8  # values shown of an output that has no classes
 
@@ -46,6 +49,17 @@ def ranking(
         [Ranked(at, labels[at] if labels else "", float(row[at])) for at in _best(row, top)]
         for row in scores
     ]
+
+
+def fitting_labels(labels: Sequence[str], output: str, inference: Inference) -> Sequence[str]:
+    """The labels a server has for ``output``, where the answer is that; none if they do not fit."""
+    if list(inference.outputs) != [output] or not labels:
+        return ()
+    classes = inference.outputs[output].shape[-1:]
+    if classes == (len(labels),):
+        return labels
+    log.warning("the server has %d labels, output %r has shape %s", len(labels), output, classes)
+    return ()
 
 
 def _best(row: Array, top: int) -> list[int]:

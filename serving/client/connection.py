@@ -8,21 +8,29 @@ from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from pydantic import TypeAdapter, ValidationError
 
-from ...runtime.errors import CortexError
+from ...runtime.errors import CortexError, problem
+from ...runtime.preprocessing import Preprocessing
 from ..datatypes import BF16, BYTES, DATATYPES, Datatype
 from ..errors import InvalidArgument
+from ..pb import open_inference_extensions_pb2 as extensions_pb
 from ..pb import open_inference_grpc_pb2 as pb
-from ..rpc.protocol import path
+from ..rpc.protocol import LABELS, PREPROCESSING, path
 from ..tensors import Array, decode, encode
 
 R = TypeVar("R", bound=Message)
+LABEL_LIST = TypeAdapter(tuple[str, ...])
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 BY_DTYPE = {datatype.dtype: datatype for datatype in DATATYPES.values() if datatype is not BF16}
 
 
 class ServerError(CortexError):
     """The server cannot be reached, or does not answer the request."""
+
+
+class Unserved(ServerError):
+    """The server does not have the method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,15 @@ class Inference:
     model: str
     version: str
     outputs: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a server tells of a model beside its shapes; a server that is not ours tells nothing."""
+
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
+    """What the classes of the first output are called."""
 
 
 class Client:
@@ -67,6 +84,25 @@ class Client:
         found = self._call("ModelMetadata", request.SerializeToString(), pb.ModelMetadataResponse)
         return _tensors(found.inputs), _tensors(found.outputs)
 
+    def advice(self, model: str, version: str = "") -> Advice:
+        """What its pictures go through, and what its classes are called, as far as it tells."""
+        request = extensions_pb.ModelConfigRequest(name=model, version=version)
+        try:
+            found = self._call(
+                "ModelConfig", request.SerializeToString(), extensions_pb.ModelConfigResponse
+            )
+        except Unserved:
+            return Advice()
+        told = found.config.parameters
+        how, labels = (told[name].string_value for name in (PREPROCESSING, LABELS))
+        try:
+            return Advice(
+                Preprocessing.model_validate_json(how) if how else None,
+                LABEL_LIST.validate_json(labels) if labels else (),
+            )
+        except ValidationError as error:
+            raise ServerError(f"{self._target}: model {model!r}: {problem(error)}") from None
+
     def infer(
         self,
         model: str,
@@ -90,7 +126,8 @@ class Client:
             return call(message, timeout=self._timeout)
         except grpc.RpcError as error:
             at: Any = error  # a call as well, which no type says
-            raise ServerError(f"{self._target}: {at.details() or at.code().name}") from None
+            kind_of = Unserved if at.code() is grpc.StatusCode.UNIMPLEMENTED else ServerError
+            raise kind_of(f"{self._target}: {at.details() or at.code().name}") from None
 
 
 def request(

@@ -12,22 +12,25 @@ import numpy as np
 
 from ...runtime.errors import UnreadableFile, Unsupported, UsageError
 from ...runtime.files import regular
+from ...runtime.preprocessing import Preprocessing
 from ..datatypes import BYTES, DATATYPES
-from ..tensors import Array
+from ..pictures import PictureReader, Size, by_default
+from ..tensors import Array, objects
 from .connection import Tensor
 
 log = logging.getLogger(__name__)
 
 ARRAYS = (".npy", ".npz")
-PICTURES = (".png", ".jpg", ".jpeg")
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by number of channels
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-def read_inputs(path: Path, wanted: Sequence[Tensor]) -> dict[str, Array]:
+def read_inputs(
+    path: Path, wanted: Sequence[Tensor], how: Preprocessing | None = None
+) -> dict[str, Array]:
     """The arrays in a file by the name of the input they are for, each in the input's datatype.
 
-    An array that lacks the first axis is given one of size 1. What else a picture goes through is
-    logged.
+    An array that lacks the first axis is given one of size 1. ``how`` is what pictures go through;
+    where nobody has said it, what they do go through is logged.
 
     Raises:
         UnreadableFile: there is no such file, or it does not hold what its name says.
@@ -44,8 +47,9 @@ def read_inputs(path: Path, wanted: Sequence[Tensor]) -> dict[str, Array]:
         names = ", ".join(tensor.name for tensor in wanted)
         raise Unsupported(f"{path}: one array, but the model takes {names}: give an .npz of these")
     tensor = wanted[0]
-    array = _picture(path, tensor) if kind in PICTURES else _load(path)
-    return {tensor.name: _fit(array, tensor)}
+    if kind in PICTURES:
+        return {tensor.name: _picture(path, tensor, how)}
+    return {tensor.name: _fit(_load(path), tensor)}
 
 
 def _load(path: Path) -> Any:
@@ -79,44 +83,21 @@ def _fit(array: Array, tensor: Tensor) -> Array:
     return array.astype(datatype.dtype)
 
 
-def _picture(path: Path, tensor: Tensor) -> Array:
-    """A picture in the input's layout and size; floats are 0 to 1."""
-    from PIL import Image
+def _picture(path: Path, tensor: Tensor, told: Preprocessing | None) -> Array:
+    """A picture as an input; where the server decodes it, as it is."""
+    datatype = DATATYPES[tensor.datatype]
+    how = told or by_default(datatype)
+    with path.open("rb") as file:
+        encoded = file.read(how.max_bytes + 1)
+    if datatype is BYTES:
+        return objects([encoded]).reshape([1] * len(tensor.shape))
+    reader = PictureReader(tensor.name, tensor.shape, datatype, how)
 
-    image = _opened(path)
-    channels, height, width, first = _layout(tensor)
-    image = image.convert(MODES[channels])
-    size = (image.width if width < 0 else width, image.height if height < 0 else height)
-    if size != image.size:
-        log.warning("%s: resized from %d×%d to %d×%d", path, *image.size, *size)
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    pixels: Array = np.asarray(image).reshape(size[1], size[0], channels)
-    pixels = pixels.transpose(2, 0, 1) if first else pixels
-    if not tensor.datatype.startswith("FP"):
-        return pixels
-    log.warning("%s: values divided by 255, to lie between 0 and 1", path)
-    return pixels.astype(np.float32) / 255
+    def resized(before: Size, after: Size) -> None:
+        if told is None:
+            log.warning("%s: resized from %d×%d to %d×%d", path, *before, *after)
 
-
-def _opened(path: Path) -> Any:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableFile(f"{path}: no picture: {error}") from None
-
-
-def _layout(tensor: Tensor) -> tuple[int, int, int, bool]:
-    """Channels, height, width (negative: open), and whether the channels come first."""
-    match tensor.shape:
-        case (_, height, width, channels) if channels in MODES:
-            return channels, height, width, False
-        case (_, channels, height, width) if channels in MODES:
-            return channels, height, width, True
-        case shape:
-            raise Unsupported(
-                f"input {tensor.name!r} takes shape {list(shape)}, which is not that of pictures"
-            )
+    rows = reader.read([encoded], lambda _: str(path), resized)
+    if told is None and how.computes:
+        log.warning("%s: values divided by 255, to lie between 0 and 1", path)
+    return rows

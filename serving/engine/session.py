@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import functools
-import logging
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ...runtime.errors import MissingExtra, Unsupported
-from ..datatypes import Datatype, of_onnx
+from ...runtime.errors import Unsupported
+from ..datatypes import BF16, BYTES, Datatype, of_onnx
 from ..errors import InvalidArgument
 from ..tensors import Array
+from .bfloat16 import run_bits
+from .optimized import Optimized
+from .providers import Choice, runtime
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-log = logging.getLogger(__name__)
-
 Size: TypeAlias = int | str | None  # of an axis; a name or None where it is open
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
-PROVIDERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    # TF32 has ten bits of mantissa: models would no longer reproduce their checks.
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
-    "cpu": ("CPUExecutionProvider", {}),
-}
-GPU_RUNNERS = 2  # one prepares while the other runs; more would only make the batches smaller
 FATAL = 4  # what goes wrong in a session is raised, and reported once, by us
 
 
@@ -50,52 +44,51 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Engine:
-    """How a model's sessions are made: on which providers, and for how many threads that run them.
+    """How a model's sessions are made: where, and on how many threads each of their runs works.
 
     ``run_options`` are shared by all runs: ``stop`` ends those under way.
     """
 
-    providers: Sequence[tuple[str, Mapping[str, str]]]
-    runners: int
+    choice: Choice
+    threads: int
     run_options: Any
+    optimized: Optimized | None = None
 
     @classmethod
-    def create(cls, providers: Sequence[str], runners: int | None) -> Engine:
-        """An engine on those of ``providers`` that are here, for so many runners, or as fits.
-
-        Raises:
-            MissingExtra: onnxruntime is not installed.
-            Unsupported: none of the providers is here.
-        """
-        here = _available()
-        chosen = [PROVIDERS[name] for name in providers if PROVIDERS[name][0] in here]
-        if not chosen:
-            raise Unsupported(f"it wants {' or '.join(providers)}, which this machine has not")
-        fitting = GPU_RUNNERS if chosen[0] == PROVIDERS["cuda"] else cores()
-        return cls(chosen, runners or fitting, runtime().RunOptions())
+    def create(cls, choice: Choice, threads: int = 1, cache_dir: Path | None = None) -> Engine:
+        """An engine; optimized models are kept in ``cache_dir``, if there is one."""
+        kept = Optimized(cache_dir) if cache_dir and choice.names[0] == "cpu" else None
+        return cls(choice, threads, runtime().RunOptions(), kept)
 
     def open(self, model: Path | ModelProto, folder: Path) -> Program:
-        """Opens a model whose weights lie in ``folder``.
+        """Opens a model whose weights lie in ``folder``, once for each device.
 
         Raises:
             Unsupported: onnxruntime cannot run it, here, or the protocol cannot carry its tensors.
         """
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
-            session = runtime().InferenceSession(source, self._options(folder), self.providers)
+            sessions = [self._session(model, folder, told) for told in self.choice.instances()]
         except Exception as error:  # onnxruntime's errors have no root but this one
             raise Unsupported(f"onnxruntime does not open the model: {error}") from None
-        if (first := self.providers[0][0]) not in session.get_providers():
-            log.warning("%s: %s cannot be used here, running on the CPU", folder, first)
-        return Program(session, self.run_options)
+        return Program(sessions, self.run_options, self.choice.running(sessions[0]))
+
+    def on(self, threads: int) -> Engine:
+        """The same with so many threads for each run."""
+        return replace(self, threads=threads)
 
     def stop(self) -> None:
         """Ends the runs that are under way; they raise."""
         self.run_options.terminate = True
 
+    def _session(self, model: Path | ModelProto, folder: Path, providers: Sequence[Any]) -> Any:
+        if self.optimized and isinstance(model, Path):
+            return self.optimized.session(model, lambda: self._options(folder), providers)
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        return runtime().InferenceSession(source, self._options(folder), providers)
+
     def _options(self, folder: Path) -> Any:
         options = runtime().SessionOptions()
-        options.intra_op_num_threads = max(1, cores() // self.runners)
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = FATAL
         # A thread that spins while it waits for work takes its core from whoever would bring the
@@ -106,13 +99,28 @@ class Engine:
 
 
 class Program:
-    """An open model. Any number of threads may run it at once."""
+    """An open model, in one session for each device. Any number of threads may run it at once."""
 
-    def __init__(self, session: Any, options: Any) -> None:
-        self._session = session
+    def __init__(self, sessions: Sequence[Any], options: Any, provider: str) -> None:
+        self.provider = provider
+        self.sessions = sessions
         self._options = options
-        self.inputs = tuple(_spec(value, "input") for value in session.get_inputs())
-        self.outputs = tuple(_spec(value, "output") for value in session.get_outputs())
+        self.inputs = tuple(_spec(value, "input") for value in sessions[0].get_inputs())
+        self.outputs = tuple(_spec(value, "output") for value in sessions[0].get_outputs())
+        self.names = [spec.name for spec in self.inputs]
+        runs = [session.run for session in sessions]
+        if any(spec.datatype is BF16 for spec in (*self.inputs, *self.outputs)):
+            if any(spec.datatype is BYTES for spec in self.inputs):
+                raise Unsupported("BF16 beside BYTES inputs: onnxruntime takes one or the other")
+            runs = [functools.partial(run_bits, session) for session in sessions]
+        self._run: Any = runs[0] if len(runs) == 1 else LeastBusy(runs)
+
+    @property
+    def instances(self) -> Sequence[Program]:
+        """Each session as a program of its own."""
+        if len(self.sessions) == 1:
+            return [self]
+        return [Program([each], self._options, self.provider) for each in self.sessions]
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """Computes the named outputs.
@@ -123,7 +131,7 @@ class Program:
         """
         feeds = {name: np.require(array, requirements=["C", "A"]) for name, array in inputs.items()}
         try:
-            found: Any = self._session.run(outputs, feeds, self._options)
+            found: Any = self._run(outputs, feeds, self._options)
         except _refusal() as error:
             raise InvalidArgument(f"the model refuses the values: {_reason(error)}") from None
         return found
@@ -135,6 +143,25 @@ class Program:
         return len(first) == 1 and bool(self.inputs) and isinstance(first.pop(), str)
 
 
+class LeastBusy:
+    """Runs on whichever of several sessions has the least to do."""
+
+    def __init__(self, runs: Sequence[Callable[..., Any]]) -> None:
+        self._runs = runs
+        self._lock = threading.Lock()
+        self._busy = [0] * len(runs)
+
+    def __call__(self, *arguments: Any) -> Any:
+        with self._lock:
+            which = self._busy.index(min(self._busy))
+            self._busy[which] += 1
+        try:
+            return self._runs[which](*arguments)
+        finally:
+            with self._lock:
+                self._busy[which] -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A program with the outputs that are wanted of it; equal ones may share a batch."""
@@ -144,36 +171,7 @@ class Run:
 
     def __call__(self, inputs: Sequence[Array]) -> list[Array]:
         """Runs it on arrays in the order of the program's inputs."""
-        names = (spec.name for spec in self.program.inputs)
-        return self.program.run(dict(zip(names, inputs, strict=True)), self.outputs)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def runtime() -> Any:
-    """The module onnxruntime.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtra("serving a model", "cpu") from None
-    return onnxruntime
-
-
-@functools.cache
-def _available() -> frozenset[str]:
-    """The providers of this onnxruntime. CUDA's libraries are loaded from where pip puts them."""
-    ort = runtime()
-    providers = frozenset(ort.get_available_providers())
-    if "CUDAExecutionProvider" in providers:
-        ort.preload_dlls()
-    return providers
+        return self.program.run(dict(zip(self.program.names, inputs, strict=True)), self.outputs)
 
 
 @functools.cache

@@ -1,29 +1,34 @@
-"""ModelInferRequest and ModelInferResponse as bytes; tensors are read in place and written once."""
+"""ModelInferRequest as bytes; tensors are read in place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
+from .. import parameters
 from ..datatypes import Datatype
 from ..errors import InvalidArgument
+from ..fitting import GivenTensor
 from ..pb import open_inference_grpc_pb2 as pb
 from ..plane import Answer
-from ..tensors import Array, decode, encode
+from ..shared_memory import OFF, Regions, Span
+from ..tensors import Array, decode
 from . import contents
-from .wire import Malformed, delimited, tag, take_out
+from .parsing import plain
+from .response import write_response
+from .wire import Malformed, tag, take_out
 
 Input = pb.ModelInferRequest.InferInputTensor
-Output = pb.ModelInferResponse.InferOutputTensor
 INPUTS = tag(pb.ModelInferRequest.INPUTS_FIELD_NUMBER)
 RAW_INPUTS = tag(pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER)
 CONTENTS = tag(Input.CONTENTS_FIELD_NUMBER)
-RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 
-UNSUPPORTED = frozenset({"classification", "sequence_id", "shared_memory_region"})
-"""Parameters of Triton's extensions that would change the answer, were they served here."""
+SHARED = "shared memory"
+NOTHING: Mapping[str, object] = {}
+SHORT = 256  # bytes of an input, to be kept once read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +53,47 @@ class SentTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedTensor:
+    """One input of a request; its elements lie in shared memory until they are asked for."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    span: Span
+    regions: Regions
+
+    def array(self, datatype: Datatype, what: str) -> Array:
+        """A copy of the elements, of ``datatype``, in the tensor's shape.
+
+        Raises:
+            InvalidArgument: the span is not within a region, or has not the size they take.
+        """
+        return decode(self.regions.read(self.span, what), datatype, self.shape, what)
+
+
+@dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A ModelInferRequest: ``head`` is all of it but the inputs, whose elements stand apart."""
+    """A ModelInferRequest, its tensors where they came.
+
+    Attributes:
+        head: all of it but the inputs.
+        tensors: each input without its elements, and its InferTensorContents.
+        raw: the raw elements.
+        regions: the shared memory that tensors may lie in.
+        asked: the parameters.
+        marked: those of each output that has any.
+    """
 
     head: pb.ModelInferRequest
     tensors: Sequence[tuple[Input, memoryview]]
     raw: Sequence[memoryview]
+    regions: Regions
+    asked: Mapping[str, object]
+    marked: Mapping[str, Mapping[str, object]]
 
     @classmethod
-    def read(cls, message: bytes) -> InferRequest:
-        """Reads a message; its tensors remain where they are.
+    def read(cls, message: bytes, regions: Regions = OFF) -> InferRequest:
+        """Reads a message.
 
         Raises:
             Malformed: not a ModelInferRequest.
@@ -65,9 +101,18 @@ class InferRequest:
         rest, large = take_out(memoryview(message), INPUTS, RAW_INPUTS)
         try:
             head = pb.ModelInferRequest.FromString(rest)
-            return cls(head, [_tensor(view) for view in large[INPUTS]], large[RAW_INPUTS])
+            kept = bool(large[RAW_INPUTS])  # else they bring their elements, and are never alike
+            tensors = [
+                _known(bytes(view)) if kept and len(view) <= SHORT else _tensor(view)
+                for view in large[INPUTS]
+            ]
         except DecodeError:
             raise Malformed("the message is no ModelInferRequest") from None
+        asked = plain(head.parameters) if head.parameters else NOTHING
+        marked = {
+            output.name: plain(output.parameters) for output in head.outputs if output.parameters
+        }
+        return cls(head, tensors, large[RAW_INPUTS], regions, asked, marked)
 
     @property
     def model(self) -> str:
@@ -84,52 +129,91 @@ class InferRequest:
         """The outputs asked for; none: all that the model declares."""
         return [output.name for output in self.head.outputs]
 
-    def inputs(self) -> Sequence[SentTensor]:
+    @property
+    def priority(self) -> int:
+        """1 is the highest, 0 the model's own; ``InvalidArgument``."""
+        return parameters.priority(self.asked) if self.asked else 0
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the answer may take; ``InvalidArgument``."""
+        return parameters.timeout(self.asked) if self.asked else None
+
+    @property
+    def classes(self) -> Mapping[str, int]:
+        """The outputs wanted as their best classes, and as how many; ``InvalidArgument``."""
+        return {
+            name: count
+            for name, asked in self.marked.items()
+            if (count := parameters.classes(asked, _output(name)))
+        }
+
+    @property
+    def spans(self) -> Mapping[str, Span]:
+        """Where in shared memory outputs are wanted; ``InvalidArgument``."""
+        return {
+            name: span
+            for name, asked in self.marked.items()
+            if (span := Span.of(asked, _output(name)))
+        }
+
+    def inputs(self) -> Sequence[GivenTensor]:
         """The inputs, each with its elements.
 
         Raises:
             InvalidArgument: raw elements for some inputs only, raw and typed ones together, or a
                 parameter that asks for what this server does not do.
+            Forbidden: shared memory is off.
         """
-        self._check_parameters()
-        if not self.raw:
-            return [_sent(tensor, None, typed) for tensor, typed in self.tensors]
-        for tensor, typed in self.tensors:
-            if typed:
-                raise InvalidArgument(
-                    f"input {tensor.name!r}: its elements come twice, in contents and in "
-                    "raw_input_contents; send one of them"
-                )
-        if len(self.raw) != len(self.tensors):
+        parameters.refuse_sequence(self.asked)
+        for name, span in self.spans.items():
+            self.regions.check(span, _output(name))
+        shared = [_span(tensor) if tensor.parameters else None for tensor, _ in self.tensors]
+        if self.raw and len(self.raw) != shared.count(None):
             raise InvalidArgument(
-                f"the request has {len(self.tensors)} inputs and {len(self.raw)} raw contents"
+                f"the request has {shared.count(None)} inputs and {len(self.raw)} raw contents"
             )
-        pairs = zip(self.tensors, self.raw, strict=True)
-        return [_sent(tensor, raw, typed) for (tensor, typed), raw in pairs]
+        raw = iter(self.raw)
+        return [
+            self._given(tensor, typed, next(raw, None) if span is None else span)
+            for (tensor, typed), span in zip(self.tensors, shared, strict=True)
+        ]
 
-    def _check_parameters(self) -> None:
-        """What would change the answer must not be ignored in silence."""
-        places = [("the request", self.head)]
-        places += [(f"input {tensor.name!r}", tensor) for tensor, _ in self.tensors]
-        places += [(f"output {output.name!r}", output) for output in self.head.outputs]
-        for what, message in places:
-            if message.parameters and (asked := UNSUPPORTED.intersection(message.parameters)):
-                raise InvalidArgument(f"{what}: the parameter {min(asked)!r} is not supported")
+    def _given(
+        self, tensor: Input, typed: memoryview, elements: memoryview | Span | None
+    ) -> GivenTensor:
+        if typed and elements is not None:
+            where = SHARED if isinstance(elements, Span) else "raw_input_contents"
+            raise InvalidArgument(
+                f"input {tensor.name!r}: its elements come twice, in contents and in {where}; "
+                "send one of them"
+            )
+        shape = tuple(tensor.shape)
+        if isinstance(elements, Span):
+            return SharedTensor(tensor.name, tensor.datatype, shape, elements, self.regions)
+        return SentTensor(tensor.name, tensor.datatype, shape, elements, typed)
+
+    def answered(self, answer: Answer) -> bytes:
+        """The ModelInferResponse; outputs that are wanted there are put into shared memory.
+
+        Raises:
+            InvalidArgument: they do not fit there.
+        """
+        return write_response(answer, self.head.id, self.spans, self.regions)
 
 
-def write_response(answer: Answer, request_id: str) -> bytes:
-    """A ModelInferResponse; each output is copied once, into the message."""
-    outputs = [
-        Output(name=output.name, datatype=output.datatype.name, shape=output.array.shape)
-        for output in answer.outputs
-    ]
-    head = pb.ModelInferResponse(
-        model_name=answer.model, model_version=answer.version, id=request_id, outputs=outputs
-    )
-    parts: list[bytes | memoryview] = [head.SerializeToString()]
-    for output in answer.outputs:
-        parts += delimited(RAW_OUTPUTS, encode(output.array, output.datatype))
-    return b"".join(parts)
+def _output(name: str) -> str:
+    return f"output {name!r}"
+
+
+def _span(tensor: Input) -> Span | None:
+    return Span.of(plain(tensor.parameters), f"input {tensor.name!r}")
+
+
+@lru_cache(4096)
+def _known(message: bytes) -> tuple[Input, memoryview]:
+    """As ``_tensor``; a client's inputs without raw elements are the same again and again."""
+    return _tensor(memoryview(message))
 
 
 def _tensor(view: memoryview) -> tuple[Input, memoryview]:
@@ -138,7 +222,3 @@ def _tensor(view: memoryview) -> tuple[Input, memoryview]:
     # A message that is sent in pieces is their concatenation.
     typed = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
     return Input.FromString(rest), typed
-
-
-def _sent(tensor: Input, raw: memoryview | None, typed: memoryview) -> SentTensor:
-    return SentTensor(tensor.name, tensor.datatype, tuple(tensor.shape), raw, typed)

@@ -262,7 +262,13 @@ CONFIGS: Mapping[str, tuple[str, str]] = {
     "unknown": ('{"batch": 3}', "batch: Extra inputs are not permitted"),
     "too small": ('{"max_batch": 0}', "max_batch: Input should be greater than or equal to 1"),
     "too large": ('{"queue_delay_ms": 1e9}', "queue_delay_ms: Input should be less than"),
-    "a place that is none": ('{"providers": ["tpu"]}', "providers.0: Input should be 'cuda' or"),
+    "a place that is none": ('{"providers": ["tpu"]}', "providers.0: Input should be 'tensorrt',"),
+    "a policy that is none": ('{"version_policy": 3}', 'version_policy: use "all", {"lat'),
+    "no versions": ('{"version_policy": []}', 'version_policy: use "all", {"latest": 2} or a list'),
+    "none of the newest": (
+        '{"version_policy": {"latest": 0}}',
+        "version_policy.latest.latest: Input should be greater than or equal to 1",
+    ),
     "label of a wrong type": ('{"labels": [3]}', "labels.0: Input should be a valid string"),
     "no text": ("\udcff", "Invalid JSON"),
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from cortex.serving.datatypes import BF16, DATATYPES
+from cortex.serving.datatypes import DATATYPES
 from cortex.serving.server import Server
 
 from .repositories import FLOAT, dense, identity, single
@@ -28,9 +28,10 @@ KINDS = {
     "FP16": TensorProto.FLOAT16,
     "FP32": TensorProto.FLOAT,
     "FP64": TensorProto.DOUBLE,
+    "BF16": TensorProto.BFLOAT16,
     "BYTES": TensorProto.STRING,
 }
-assert KINDS.keys() == DATATYPES.keys() - {BF16.name}
+assert KINDS.keys() == DATATYPES.keys()
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models of every trait; ``dense`` has two versions, ``broken`` does not pass its check."""
     root = tmp_path_factory.mktemp("models")
     dense(root)
-    dense(root)
+    dense(root, version_policy="all")
     dense(root, "broken", wrong="scores")
     for name, kind in KINDS.items():
         identity(root, f"same-{name.lower()}", kind)

@@ -44,7 +44,9 @@ def running(root: Path, **settings: Any) -> Generator[Server]:
     thread.start()
     try:
         server, leave = started.result()
-        yield server
-        loop.call_soon_threadsafe(leave.set)
+        try:
+            yield server
+        finally:
+            loop.call_soon_threadsafe(leave.set)
     finally:
         thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any, TypeAlias
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cortex.serving.batching.batcher import Arrays, Batcher, Limits, share
+from cortex.serving.batching.batcher import Batcher
+from cortex.serving.batching.queue import Arrays, Limits, share
 from cortex.serving.errors import Expired, Overloaded, Unavailable
 
 Array: TypeAlias = NDArray[Any]
@@ -51,8 +53,10 @@ class Witness:
         self.rows: list[int] = []
         self.waited: list[float] = []
 
-    def executed(self, rows: int, seconds: float, waited: Sequence[float]) -> None:
-        assert seconds >= 0
+    def executed(
+        self, rows: int, waited: Sequence[float], gathering: float, running: float, sharing: float
+    ) -> None:
+        assert min(gathering, running, sharing) >= 0
         self.rows.append(rows)
         self.waited += waited
 
@@ -167,16 +171,159 @@ def test_shapes_dtypes_and_functions_never_mix() -> None:
     assert other.rows == [1]
 
 
-def test_groups_take_turns() -> None:
+def test_of_several_groups_the_one_that_has_waited_longest_is_next() -> None:
     async def body(batcher: Batcher, double: Doubling) -> None:
         await held(batcher, double)
-        narrow = [batcher.infer(double, x(n)) for n in range(8)]
+        early = [batcher.infer(double, x(n)) for n in range(5)]
         wide = batcher.infer(double, [np.zeros((1, 2), np.float32)])
-        tasks = await waiting(batcher, *narrow, wide)
+        late = [batcher.infer(double, x(n)) for n in range(4)]
+        tasks = await waiting(batcher, *early, wide, *late)
         double.gate.set()
         await asyncio.gather(*tasks)
 
-    assert [batch.shape for batch in run(body).batches] == [(1, 1), (4, 1), (1, 2), (4, 1)]
+    shapes = [batch.shape for batch in run(body).batches]
+    assert shapes == [(1, 1), (4, 1), (4, 1), (1, 2), (1, 1)]
+
+
+def ordered(*priorities: int, limits: Limits | None = None) -> list[float]:
+    """Asks with these priorities, one after the other, and returns who ran in which order."""
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        tasks = await waiting(
+            batcher,
+            *(batcher.infer(double, x(n), priority=at) for n, at in enumerate(priorities, 1)),
+        )
+        double.gate.set()
+        await asyncio.gather(*tasks)
+
+    found = run(body, limits or Limits(max_batch=1)).batches[1:]
+    return [float(value) for batch in found for value in batch.reshape(-1)]
+
+
+@pytest.mark.parametrize(
+    ("priorities", "order"),
+    [
+        ((3, 2, 1), [3, 2, 1]),
+        ((2, 1, 2, 1), [2, 4, 1, 3]),  # first come, first served, within a priority
+        ((0, 11, 9), [3, 1, 2]),  # who names none has the limits' 10
+        ((10**6, 1), [2, 1]),
+    ],
+)
+def test_the_lowest_priority_number_is_first(priorities: Sequence[int], order: list[float]) -> None:
+    assert ordered(*priorities) == order
+
+
+def test_a_batch_is_filled_in_the_order_of_priority() -> None:
+    assert ordered(2, 2, 1, 1, limits=Limits(max_batch=3)) == [3, 4, 1, 2]
+
+
+def test_who_has_waited_long_is_held_up_by_no_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortex.serving.batching.batcher.LEVEL", 1e-9)
+    assert ordered(3, 2, 1) == [1, 2, 3]
+
+
+def test_a_running_batch_is_never_interrupted_by_a_priority() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        first = await held(batcher, double)
+        (urgent,) = await waiting(batcher, batcher.infer(double, x(1), priority=1))
+        await asyncio.sleep(0.02)
+        assert not urgent.done()
+        double.gate.set()
+        await asyncio.gather(first, urgent)
+
+    assert run(body).rows == [1, 1]
+
+
+def test_a_busy_model_does_not_hold_up_another() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        await held(batcher, double)
+        await waiting(batcher, *(batcher.infer(double, x(n)) for n in range(50)))
+        quick = Doubling()
+        quick.gate.set()
+        async with Batcher(Limits(), Witness()) as other:
+            assert (await other.infer(quick, x(3)))[0].tolist() == [[6]]
+        assert batcher.waiting == 50
+
+    run(body)
+
+
+class Threads:
+    """Remembers on which threads it ran."""
+
+    def __init__(self, seconds: float) -> None:
+        self.names: list[str] = []
+        self._seconds = seconds
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        self.names.append(threading.current_thread().name)
+        if self._seconds:
+            time.sleep(self._seconds)
+        if (inputs[0] < 0).any():
+            raise ValueError("negative")
+        return [inputs[0] * 2]
+
+
+@pytest.mark.parametrize(("seconds", "here"), [(0.0, True), (0.001, False)])
+def test_runs_known_to_be_short_are_made_on_the_event_loop(seconds: float, here: bool) -> None:
+    threads, witness = Threads(seconds), Witness()
+    followed: list[int] = []
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        for n in range(20):
+            answer = await batcher.infer(
+                threads, x(n), follow=lambda ran, since: followed.append(ran.rows)
+            )
+            assert answer[0].tolist() == [[2 * n]]
+        with pytest.raises(ValueError, match="negative"):
+            await batcher.infer(threads, x(-1))
+
+    run(body, Limits(), witness)
+    own = threading.current_thread().name
+    assert threads.names[0] == "runner-0"
+    assert (own in threads.names) is here
+    assert witness.rows == [1] * 20 == followed
+
+
+def test_no_run_is_made_on_the_event_loop_before_others_that_wait() -> None:
+    threads = Threads(0.0)
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        for n in range(20):
+            await batcher.infer(threads, x(n))
+        await held(batcher, double)
+        threads.names.clear()
+        big = batcher.infer(threads, [np.zeros((5000, 1), np.float32)])
+        tasks = await waiting(batcher, big, batcher.infer(threads, x(1)))
+        double.gate.set()
+        await asyncio.gather(*tasks)
+
+    run(body, Limits(max_batch=4))
+    assert set(threads.names) == {"runner-0"}
+
+
+def test_one_array_is_handed_on_uncopied_and_several_are_copied_once() -> None:
+    class Same:
+        given: Arrays = ()
+
+        def __call__(self, inputs: Arrays) -> Arrays:
+            self.given = inputs
+            time.sleep(0.001)  # else it would run on the event loop, alone
+            return inputs
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        same, big = Same(), np.ones((1, 224 * 224 * 3), np.float32)
+        answer = await batcher.infer(same, [big])
+        assert same.given[0] is big
+        assert answer[0] is big
+        await held(batcher, double)
+        tasks = await waiting(batcher, *(batcher.infer(same, [big]) for _ in range(3)))
+        double.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert same.given[0].shape[0] == 3
+        assert all(np.shares_memory(answer[0], same.given[0]) for answer in answers)
+
+    run(body)
 
 
 def test_a_request_that_must_be_alone_is_alone() -> None:

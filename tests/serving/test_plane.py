@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cortex.serving.models import Models
 from cortex.serving.plane import Plane
 
 from .repositories import expected, sample
+from .running import anywhere
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,30 @@ class Ask:
     outputs: Sequence[str] = ()
     version: str = ""
     names: Sequence[str] = field(default=())
+    classes: Mapping[str, int] = field(default_factory=dict[str, int])
+    priority: int = 0
+    timeout: float | None = None
 
     def inputs(self) -> Sequence[Given]:
         """The tensors."""
         return self.tensors
 
 
-def with_plane(root: Path, body: Callable[[Plane], Awaitable[None]]) -> Metrics:
-    """Loads a repository and runs ``body`` with its plane."""
+def with_plane(
+    root: Path,
+    body: Callable[[Plane], Awaitable[None]],
+    counted: Callable[[Metrics], None] = lambda metrics: None,
+) -> None:
+    """Loads a repository, runs ``body`` with its plane, and shows ``counted`` the metrics."""
     metrics = Metrics("0")
 
     async def main() -> None:
-        async with asyncio.timeout(60), Models(root, metrics) as models:
-            await models.load()
+        async with asyncio.timeout(60), Models(anywhere(root), metrics) as models:
+            await models.start()
             await body(Plane(models, metrics, "0"))
+            counted(metrics)
 
     asyncio.run(main())
-    return metrics
 
 
 X = Given("x", "FP32", (2, 4))
@@ -161,13 +169,15 @@ def test_what_is_wrong_is_named(repository: Path, ask: Ask, code: Code, message:
         assert error.value.code is code
         assert error.value.message.startswith(message)
 
-    metrics = with_plane(repository, body)
-    labels = {"model": ask.model, "version": ask.version or "2", "code": code.name}
-    if code is not Code.INVALID_ARGUMENT:
-        labels |= {"model": "", "version": ""}
-    elif ask.model != "dense":
-        labels |= {"version": "1"}
-    assert metrics.registry.get_sample_value("cortex_requests_total", labels) == 1
+    def counted(metrics: Metrics) -> None:
+        labels = {"model": ask.model, "version": ask.version or "2", "code": code.name}
+        if code is not Code.INVALID_ARGUMENT:
+            labels |= {"model": "", "version": ""}
+        elif ask.model != "dense":
+            labels |= {"version": "1"}
+        assert metrics.registry.get_sample_value("cortex_requests_total", labels) == 1
+
+    with_plane(repository, body, counted)
 
 
 def test_a_question_is_answered(repository: Path) -> None:

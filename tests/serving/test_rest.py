@@ -53,7 +53,32 @@ def test_a_page(server: Server, page: str, status: int, body: Any) -> None:
 def test_the_server_has_a_name(server: Server) -> None:
     answer = httpx.get(f"http://{server.http}/v2").json()
     assert answer["name"] == "cortex"
-    assert answer["extensions"] == []
+    assert "binary_tensor_data" in answer["extensions"]
+
+
+def test_layers_are_told_if_asked_for(server: Server) -> None:
+    url = f"http://{server.http}/v2/models/dense"
+    found = httpx.get(url, params={"layers": "true"}).json()["outputs"]
+    assert [each["name"] for each in found] == ["probabilities", "hidden", "turned", "scores"]
+    assert found[1] == {"name": "hidden", "datatype": "FP32", "shape": [-1, 8]}
+    refused = httpx.get(url, params={"layers": "yes"})
+    assert refused.status_code == 400
+    assert refused.json() == {
+        "error": "'layers' in the query is true or false, found 'yes'",
+    }
+
+
+def test_what_is_not_served_is_told_as_json(server: Server) -> None:
+    answer = httpx.get(f"http://{server.http}/v3")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": "GET /v3: nothing is served here; /v2/openapi.json lists what there is"},
+    )
+    answer = httpx.get(f"http://{server.http}/v2/models/dense/infer")
+    assert (answer.status_code, answer.json()) == (
+        405,
+        {"error": "GET /v2/models/dense/infer: nothing is served here; use POST"},
+    )
 
 
 def test_there_is_nothing_else(server: Server) -> None:

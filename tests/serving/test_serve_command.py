@@ -40,6 +40,7 @@ class Process:
 
     process: subprocess.Popen[str]
     grpc: str
+    http: str
     metrics: str
     models: str
 
@@ -72,7 +73,7 @@ def started(
             assert process.stdout
             found = READY.fullmatch(process.stdout.readline())
             assert found
-            yield Process(process, found[1], found[3], found[4])
+            yield Process(process, found[1], found[2], found[3], found[4])
         finally:
             process.kill()
 
@@ -182,7 +183,7 @@ def test_a_signal_while_models_load_ends_it(
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Models, "load", forever)
+    monkeypatch.setattr(Models, "start", forever)
     announced: list[object] = []
     stopped = asyncio.run(serve_until_signal(anywhere(tmp_path), announced.append))
     assert stopped is signal.SIGTERM

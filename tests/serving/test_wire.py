@@ -13,7 +13,8 @@ from cortex.serving.errors import InvalidArgument
 from cortex.serving.model import Output
 from cortex.serving.pb import open_inference_grpc_pb2 as pb
 from cortex.serving.plane import Answer
-from cortex.serving.rpc.messages import InferRequest, write_response
+from cortex.serving.rpc.messages import InferRequest
+from cortex.serving.rpc.response import write_response
 from cortex.serving.rpc.wire import Malformed, take_out
 
 names = st.text(max_size=5)

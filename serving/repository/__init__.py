@@ -1,0 +1,1 @@
+"""Where models come from: roots on disk and in object stores, their layouts, what is loaded."""

@@ -1,0 +1,1 @@
+"""Who may ask for what: certificates, tokens, the areas of the protocol, the audit log."""
