@@ -75,7 +75,7 @@ class Gradients:
 
     def learns(self, node: Node) -> list[str]:
         """Local names of the parameters that get a gradient from this node."""
-        if node.name in self._frozen:
+        if node.name in self._frozen or node.op.detached:
             return []
         return [local for local, n in node.params.items() if self._graph.parameters[n].trainable]
 
@@ -83,6 +83,8 @@ class Gradients:
         """Values that change with what is differentiated for."""
         found = set(self._wrt)
         for node in self._graph.nodes:
+            if node.op.detached:
+                continue
             if found.intersection(node.inputs) or self.learns(node):
                 found.update(v for v in self._graph.values(node) if self._floats(v))
         return found
@@ -133,7 +135,7 @@ class Gradients:
     def _node(self, node: Node) -> Flow | None:
         outputs = self._graph.values(node)
         dy = tuple(self.of.get(value) for value in outputs)
-        if not any(dy):
+        if node.op.detached or not any(dy):
             return None
         for buffer in dy:
             if buffer:

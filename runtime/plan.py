@@ -121,6 +121,12 @@ class Plan:
     def step(self, number: int) -> None:
         self._clock.step = number
 
+    def put(self, batch: Mapping[str, Any]) -> None:
+        """Copies this shard's rows of a batch's arrays to where the plan reads them."""
+        for name, array in batch.items():
+            into = self.v[name]
+            into[...] = array[self.shard.first_row : self.shard.first_row + len(into)]
+
     def run(self) -> None:
         """Forward, then backward if there is one."""
         for step in self.forward:

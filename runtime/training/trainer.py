@@ -1,0 +1,217 @@
+"""Steps of training: a batch in, parameters changed in place.
+
+A batch is cut into shards, one a thread, each with a plan of its own over parameters they share.
+The same seed and number of shards give the same bits, run after run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import CortexError
+from ..network import BATCH, Network, sizes_of
+from ..optim import Optimizer, Progress
+from ..optim.update import Update
+from ..parameters import Parameters, Weights
+from ..plan import Plan
+from ..shard import split
+from ..team import Team, worth_sharing
+from .model import Model
+
+Array = Any
+PLANS_KEPT = 4
+
+
+class NotFinite(CortexError):
+    """A loss or a value has become infinite or not a number."""
+
+
+class Trainer:
+    """A model being trained.
+
+    Args:
+        model: what to train.
+        optimizer: how.
+        shards: threads that share a batch; None: the cores, if a step is long enough.
+        accumulate: steps whose gradients are averaged before the parameters change.
+        seed: of the random numbers of dropout and the like.
+        dtype: float32, or float64 to check.
+        xp: numpy or cupy.
+
+    Attributes:
+        parameters: the arrays that change.
+        update: the optimiser and its state.
+        steps: how many batches were seen.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Optimizer,
+        *,
+        shards: int | None = None,
+        accumulate: int = 1,
+        seed: int = 0,
+        dtype: Any = np.float32,
+        xp: Any = np,
+    ) -> None:
+        self.model, self.steps = model, 0
+        self._graph, self._terms = model.network.graph, tuple(model.terms)
+        self._seed, self._xp, self._accumulate = seed, xp, accumulate
+        self.parameters = Parameters(self._graph, model.network.parameters, dtype, xp)
+        self._shards = shards or self._fitting()
+        self._team = Team.of(self._shards)
+        self._gradients = [self.parameters.gradient() for _ in range(self._shards)]
+        self._sums = self._gradients
+        if accumulate > 1:
+            self._sums = [self.parameters.gradient() for _ in range(self._shards)]
+        self.update = Update(
+            optimizer, self.parameters, self._sums, treatments=model.treatments, xp=xp
+        )
+        self._plans: OrderedDict[Any, Sequence[Plan]] = OrderedDict()
+
+    @property
+    def network(self) -> Network:
+        """The network as it is now; its arrays go on changing."""
+        return Network(self._graph, self.parameters.of)
+
+    def step(self, batch: Mapping[str, Array], progress: Progress | None = None) -> Array:
+        """Learns from a batch: an array for each input and target, rows first.
+
+        Returns each term's loss, its weight included.
+
+        Raises:
+            NotFinite: a loss is no number; names the first layer whose output is not.
+            UsageError: the arrays do not fit.
+        """
+        plans = self._plans_for(batch)
+        updates = (self.steps + 1) % self._accumulate == 0
+        if updates:
+            self.update.begin(progress or Progress(), 1 / self._accumulate)
+
+        def work(index: int) -> None:
+            self._run(plans, index, batch)
+            if updates:
+                self._update(index)
+
+        self._team.run(work)
+        if updates:
+            self.update.constrain()
+        self.steps += 1
+        losses = sum(plan.losses for plan in plans)
+        if not self._xp.isfinite(losses).all():
+            raise NotFinite(self._first_not_finite(plans))
+        return losses
+
+    def evaluate(
+        self, batch: Mapping[str, Array], values: Collection[str] = ()
+    ) -> tuple[Array, Mapping[str, Array]]:
+        """Each term's loss on a batch, and the named values, as inference computes them.
+
+        The values are the plans' own arrays: copy what is to outlive the next call.
+        """
+        plans = self._plans_for(batch, evaluating=tuple(sorted(values)))
+
+        def work(index: int) -> None:
+            if index < len(plans):
+                plans[index].put(batch)
+                for step in plans[index].forward:
+                    step()
+
+        self._team.run(work)
+        kept = {name: np.concatenate([plan.v[name] for plan in plans]) for name in values}
+        return sum(plan.losses for plan in plans), kept
+
+    def _run(self, plans: Sequence[Plan], index: int, batch: Mapping[str, Array]) -> None:
+        """One shard's forward and backward pass."""
+        gradient = self._gradients[index]
+        if index < len(plans):
+            plan = plans[index]
+            plan.put(batch)
+            plan.step = self.steps
+            plan.run()
+        else:
+            gradient.fill(0)
+        if self._accumulate > 1:
+            total = self._sums[index]
+            if self.steps % self._accumulate == 0:
+                total[...] = gradient
+            else:
+                self._xp.add(total, gradient, out=total)
+
+    def _update(self, index: int) -> None:
+        """One thread's part of the parameters, once every gradient is there."""
+        self._team.meet()
+        self.update.reduce(index)
+        if self.update.meets:
+            self._team.meet()
+        self.update.apply(index)
+
+    def _plans_for(
+        self, batch: Mapping[str, Array], evaluating: tuple[str, ...] | None = None
+    ) -> Sequence[Plan]:
+        inputs = {name: batch[name] for name in self._graph.inputs if name in batch}
+        sizes = sizes_of(self._graph.inputs, inputs)
+        key = (tuple(sorted(sizes.items())), evaluating)
+        if key not in self._plans:
+            self._plans[key] = self._bound(sizes, evaluating)
+        self._plans.move_to_end(key)
+        while len(self._plans) > PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return self._plans[key]
+
+    def _bound(
+        self, sizes: Mapping[str, int], evaluating: tuple[str, ...] | None
+    ) -> Sequence[Plan]:
+        learns = evaluating is None
+        weights = Weights(self._graph, self.parameters.of, self.parameters.dtype, self._xp)
+        return [
+            Plan(
+                self._graph,
+                self.parameters if learns else weights,
+                {**sizes, BATCH: rows},
+                training=learns,
+                terms=self._terms,
+                keep=evaluating or (),
+                frozen=self.model.frozen if learns else (),
+                grad=self._gradients[shard.index] if learns else None,
+                shard=shard,
+                xp=self._xp,
+                seed=self._seed,
+            )
+            for shard, rows in split(sizes[BATCH], self._shards, self._team.meet)
+        ]
+
+    def _fitting(self) -> int:
+        sizes = {
+            size: 32
+            for tensor in self._graph.inputs.values()
+            for size in tensor.shape
+            if isinstance(size, str)
+        }
+        return (os.cpu_count() or 1) if worth_sharing(self._graph, sizes) else 1
+
+    def _first_not_finite(self, plans: Sequence[Plan]) -> str:
+        """The first layer whose output is no number; the plans still have the batch's inputs."""
+        found: dict[str, int] = {}
+
+        def work(index: int) -> None:
+            values = plans[index].walk() if index < len(plans) else ()
+            for place, (name, array) in enumerate(values):
+                if array.dtype.kind == "f" and not self._xp.isfinite(array).all():
+                    found.setdefault(name, place)
+
+        self._team.run(work)
+        if not found:
+            return "the loss is no longer finite, every layer's output is: look at the targets"
+        name = min(found, key=found.__getitem__)
+        layer = next((at for at, layer in self._graph.layers.items() if layer.value == name), name)
+        return (
+            f"layer {layer!r}: its output is no longer finite; "
+            "lower the learning rate, clip the gradient, or look at the data"
+        )
