@@ -18,6 +18,7 @@ from ..pb import open_inference_extensions_pb2 as extensions_pb
 from ..pb import open_inference_grpc_pb2 as pb
 from ..rpc.protocol import LABELS, PREPROCESSING, path
 from ..tensors import Array, decode, encode
+from .access import OPEN, Access
 
 R = TypeVar("R", bound=Message)
 LABEL_LIST = TypeAdapter(tuple[str, ...])
@@ -67,10 +68,10 @@ class Client:
         ServerError: from every method, with the server's own words.
     """
 
-    def __init__(self, target: str, timeout: float = 60.0) -> None:
-        self._target = target
-        self._timeout = timeout
-        self._channel = grpc.insecure_channel(target, OPTIONS)
+    def __init__(self, target: str, timeout: float = 60.0, access: Access = OPEN) -> None:
+        self._target, self._timeout = target, timeout
+        self._headers = access.headers
+        self._channel = access.channel(target, OPTIONS)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +124,7 @@ class Client:
             call: Any = self._channel.unary_unary(
                 path(method), response_deserializer=kind.FromString
             )
-            return call(message, timeout=self._timeout)
+            return call(message, timeout=self._timeout, metadata=self._headers)
         except grpc.RpcError as error:
             at: Any = error  # a call as well, which no type says
             kind_of = Unserved if at.code() is grpc.StatusCode.UNIMPLEMENTED else ServerError

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import http.client
 import math
-import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from .access import OPEN, Access
 from .connection import ServerError
 
 TIMEOUT = 5.0  # seconds
@@ -51,31 +50,6 @@ class Row:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How a protected page is asked for; ``ca``, who signed the server's certificate, means TLS."""
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    token: str = ""
-
-    def open(self, address: str) -> bytes:
-        """The page; ``OSError`` where it cannot be had, ``HTTPException`` where it is none."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        scheme, context = "http", None
-        if self.ca:
-            scheme, context = "https", ssl.create_default_context(cafile=self.ca)
-            if self.certificate:
-                context.load_cert_chain(self.certificate, self.key)
-        asked = urllib.request.Request(f"{scheme}://{address}/metrics", headers=headers)
-        with urllib.request.urlopen(asked, timeout=TIMEOUT, context=context) as answer:
-            return answer.read()
-
-
-OPEN = Access()
-
-
 def read_page(address: str, access: Access = OPEN) -> Page:
     """Reads the page of the metrics port at ``HOST:PORT``.
 
@@ -83,7 +57,7 @@ def read_page(address: str, access: Access = OPEN) -> Page:
         ServerError: it cannot be reached, or is something else.
     """
     try:
-        versions = _versions(access.open(address).decode())
+        versions = _versions(_open(address, access).decode())
     except urllib.error.HTTPError as error:
         error.close()
         raise ServerError(f"{address}: /metrics answers {error.code} {error.reason}") from None
@@ -95,6 +69,14 @@ def read_page(address: str, access: Access = OPEN) -> Page:
     if ("cortex_build_info", "") not in versions.get(("", ""), {}):
         raise ServerError(f"{address}: not the metrics of cortex-serve; give its --metrics-port")
     return Page(time.monotonic(), versions)
+
+
+def _open(address: str, access: Access) -> bytes:
+    context = access.context()
+    scheme = "https" if context else "http"
+    asked = urllib.request.Request(f"{scheme}://{address}/metrics", headers=dict(access.headers))
+    with urllib.request.urlopen(asked, timeout=TIMEOUT, context=context) as answer:
+        return answer.read()
 
 
 def rows(before: Page, after: Page) -> list[Row]:

@@ -11,8 +11,8 @@ import click
 from ...runtime.command import command
 from ...runtime.errors import UsageError
 from ...runtime.files import read_labels, regular
+from .access import FILE, Access, accessing
 
-FILE = click.Path(readable=False, path_type=Path)  # who opens it says what is wrong
 ADDRESS = re.compile(r"(?!\w+:/)[^\s/]+:[0-9]{1,5}")
 
 
@@ -27,6 +27,7 @@ ADDRESS = re.compile(r"(?!\w+:/)[^\s/]+:[0-9]{1,5}")
               help="A name for each class, one a line; default: those the server has.")  # fmt: skip
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes shown.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
+@accessing
 def main(
     server: str,
     model: str,
@@ -36,6 +37,7 @@ def main(
     labels: Path | None,
     top: int,
     json_wanted: bool,
+    access: Access,
 ) -> None:
     """Asks MODEL, served at HOST:PORT over gRPC, about a file.
 
@@ -50,7 +52,7 @@ def main(
         raise UsageError(f"{server!r}: give the server as HOST:PORT, such as localhost:8001")
     names = read_labels(labels) if labels else None
     regular(file)  # before the server is asked what it wants
-    with Client(server) as client:
+    with Client(server, access=access) as client:
         wanted, declared = client.metadata(model, version)
         advice = client.advice(model, version)
         given = read_inputs(file, wanted, advice.preprocessing)

@@ -7,15 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ...runtime.command import command
 from ...runtime.errors import UsageError
-from ...runtime.files import regular
-from .predict import ADDRESS, FILE
+from .access import Access, accessing
+from .predict import ADDRESS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,32 +36,23 @@ TEXT_COLUMNS = 3  # the others are numbers, set flush right
     show_default=True,
     help="Seconds that rates and times are taken over.",
 )
-@click.option("--tls-ca", type=FILE, help="Who signed the server's certificate (PEM): use TLS.")
-@click.option("--tls-cert", type=FILE, help="A certificate to show (PEM).")
-@click.option("--tls-key", type=FILE, help="The key of --tls-cert, unless that file has it.")
-@click.option("--token-file", type=FILE, help="Has the token to bring, in a line.")
+@accessing
 def main(
     server: str,
     once: bool,
     json_wanted: bool,
     interval: float,
-    tls_ca: Path | None,
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    token_file: Path | None,
+    access: Access,
 ) -> None:
     """Shows what the models of a server are doing: HOST:PORT is its metrics port.
 
     A live table on a terminal, else one table. Rates, times and batches are those of the last
     interval; a dash: there were no requests in it.
     """
-    from .page import Access, read_page, rows
+    from .page import read_page, rows
 
     if not ADDRESS.fullmatch(server):
         raise UsageError(f"{server!r}: give the server as HOST:PORT, such as localhost:8002")
-    for path in filter(None, (tls_ca, tls_cert, tls_key, token_file)):
-        regular(path)
-    access = Access(tls_ca, tls_cert, tls_key, _token(token_file) if token_file else "")
 
     def read() -> Page:
         return read_page(server, access)
@@ -113,12 +103,6 @@ def duration(seconds: float | None) -> str:
     if seconds < 1e-3:
         return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def _token(path: Path) -> str:
-    """The first of a file that the server could read, too."""
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def _watch(read: Callable[[], Page], interval: float) -> None:

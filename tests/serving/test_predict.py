@@ -19,7 +19,9 @@ from cortex.serving.client.connection import Client, Inference, ServerError, Ten
 from cortex.serving.client.inputs import read_inputs
 from cortex.serving.server import Server
 
+from .certificates import certificates
 from .repositories import expected, sample
+from .running import running
 
 COMMAND = [sys.executable, "-c", "from cortex.serving.client.predict import main; main()"]
 X = Tensor("x", "FP32", (-1, 4))
@@ -267,3 +269,31 @@ def test_json_has_no_numbers_that_are_none() -> None:
     found = json.loads(as_json(Inference("m", "1", values), None))
     assert found["outputs"]["f"]["data"] == [1, None, None]
     assert found["outputs"]["b"]["data"] == ["a", "\ufffd"]
+
+
+def test_a_guarded_server_is_asked_with_a_certificate_and_a_token(
+    repository: Path, file: Path, tmp_path: Path
+) -> None:
+    pem = certificates(tmp_path)
+    tokens = tmp_path / "tokens"
+    tokens.write_text("# for tests\nsixteen-or-more-characters\n")
+    cert, key = pem.server
+    guarded = {"tls_cert": cert, "tls_key": key, "tls_client_ca": pem.ca, "token_file": tokens}
+    with running(repository, **guarded) as server:
+        asked = ["dense", "--input", file, "--json", "--tls-ca", pem.ca]
+        shown = ["--tls-cert", pem.client[0], "--tls-key", pem.client[1]]
+        ended = run(server.grpc, *asked, *shown, "--token-file", tokens)
+        refused = run(server.grpc, *asked, *shown)
+        nobody = run(server.grpc, *asked, "--token-file", tokens)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(ended.stdout)["model"] == "dense"
+    for other in (refused, nobody):
+        assert other.returncode == 3
+        assert len(other.stderr.splitlines()) == 1
+    assert "token" in refused.stderr
+
+
+def test_a_certificate_without_tls_is_a_usage_error(file: Path) -> None:
+    ended = run("localhost:1", "dense", "--input", file, "--tls-cert", file)
+    assert ended.returncode == 2
+    assert "--tls-ca" in ended.stderr
