@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..runtime.check import Array, Check, Difference, Expected, Recorded, Statistics
-from ..runtime.errors import MissingExtra, Unsupported
-from ..runtime.export import read, select
+from ..runtime.errors import Unsupported
 from ..runtime.ir import Graph, infer
 from ..runtime.network import Network, sizes_of
 from ..runtime.parameters import Weights
 from ..runtime.plan import Plan
+from ..runtime.sessions import Ask, sessions
 from .reference import Reference
 from .report import Compared, FirstDifference, LayerReport, ValueStatistics, finite
 
@@ -81,7 +81,7 @@ class Verification:
             MissingExtra: onnxruntime is not installed.
         """
         _check_sizes(self._graph, sizes_of(self._graph.inputs, inputs))
-        session_of = _sessions(model)
+        session_of = sessions(model)
         for item, value in self._numpy(inputs):
             if item not in self._expected:
                 self._expected[item] = Recorded.of(_single(value), WHOLE)
@@ -190,7 +190,7 @@ class Verification:
         return wanted
 
     def _onnxruntime(
-        self, session_of: Any, inputs: Mapping[str, Array]
+        self, session_of: Ask, inputs: Mapping[str, Array]
     ) -> Iterator[tuple[Item, Array]]:
         names = list(self._graph.outputs)
         for call in self._calls:
@@ -251,27 +251,3 @@ def _told(statistics: Statistics) -> ValueStatistics:
         min=finite(statistics.min),
         max=finite(statistics.max),
     )
-
-
-def _sessions(model: Path) -> Any:
-    """A function (names, inputs) → values; each call has a session of its own."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtra("checking a model", "cpu") from None
-    proto = read(model)
-
-    def values(names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
-        if not names:
-            return []
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(model.parent.resolve())
-        )
-        chosen = select(proto, names).SerializeToString()
-        session = onnxruntime.InferenceSession(chosen, options, providers=["CPUExecutionProvider"])
-        fed = {given.name: inputs[given.name] for given in session.get_inputs()}
-        return [np.asarray(value) for value in session.run(None, fed)]
-
-    return values

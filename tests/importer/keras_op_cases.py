@@ -46,9 +46,10 @@ RELATIONS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equ
 
 
 def _layer_scale(ops: Any, x: Any) -> Any:
-    from keras.src.applications import convnext  # its classes have no public name
+    from keras.src.applications import convnext, inception_resnet_v2  # they have no public names
 
     x = convnext.LayerScale(0.1, 4)(x)
+    x = inception_resnet_v2.CustomScaleLayer(0.2)([x, x * 3])
     return x + convnext.StochasticDepth(0.2)(x)
 
 

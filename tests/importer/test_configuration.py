@@ -15,7 +15,7 @@ from PIL import Image
 
 from cortex.importer import architectures, load
 from cortex.importer.cli import main
-from cortex.importer.preprocessing import MODES, preprocessing_of, recognised
+from cortex.importer.preprocessing import MODES, Mode, preprocessing_of, recognised
 from cortex.runtime.repository import ModelConfig, ModelVersion, write_config
 from cortex.serving.datatypes import DATATYPES
 from cortex.serving.pictures import PictureReader
@@ -65,7 +65,7 @@ def mobilenet(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_command_line_says_what_pictures_go_through(
-    photos: Path, tmp_path: Path, mode: str
+    photos: Path, tmp_path: Path, mode: Mode
 ) -> None:
     done = install(photos, tmp_path, "--preprocessing", mode)
     assert done.exit_code == 0, done.stderr

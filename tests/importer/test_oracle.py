@@ -24,6 +24,8 @@ THEANO = "does not turn round the convolution kernels"
 MERGED = "where masks are merged"
 RESET = "says nothing of reset_after"
 GATES = {"recurrent_activation": "sigmoid"}
+OLDER = "older than the file"
+ASKED = (("keras", "jax"), ("tf_keras", "tensorflow"))
 INNER = entry("LSTM", "lstm", return_sequences=True, **GATES)
 MASK, EMBEDDING = (
     entry("Masking", "m", link("x")),
@@ -90,6 +92,77 @@ FILES: dict[str, tuple[list[Any], str, str, str | None, str | None]] = {
         [entry("UpSampling2D", "y", link("x"), interpolation="bilinear")],
         "2.2.4", "tensorflow", "centres of pixels", "centres of pixels",
     ),
+    "masks merged by Keras 3.3": (
+        [MASK, entry("Add", "y", link("m", "x"))], "3.3.3", "jax", "the masks of a list", OLDER
+    ),
+    "masks merged by Keras 3.4": (
+        [MASK, entry("Add", "y", link("m", "x"))], "3.4.0", "jax", None, OLDER
+    ),
+    "attention of Keras 3.3": (
+        [MASK, entry("Attention", "y", link("m", "x"))], "3.3.3", "jax", "what attends", OLDER
+    ),
+    "softmax of Keras 3.9": (
+        [MASK, entry("Softmax", "y", link("m"))], "3.9.2", "jax", "put out zeros where all", OLDER
+    ),
+    "softmax of Keras 3.10": (
+        [MASK, entry("Softmax", "y", link("m"))], "3.10.0", "jax", None, OLDER
+    ),
+    "softmax without masks": (
+        [entry("Softmax", "y", link("x"))], "3.9.2", "jax", None, OLDER
+    ),
+    "softmax with a mask of its own": (
+        [entry("Softmax", "y", [["x", 0, 0, {"mask": ["x", 0, 0]}]])],
+        "2.11.0", "tensorflow", "put out zeros where all", None,
+    ),
+    "attention with dropout": (
+        [MASK, entry("MultiHeadAttention", "y", link("m"), dropout=0.1)],
+        "3.9.2", "jax", "put out zeros where all", OLDER,
+    ),
+    "attention with scores": (
+        [MASK, entry("MultiHeadAttention", "y",
+                     [["m", 0, 0, {"return_attention_scores": True}]], dropout=0.0)],
+        "3.9.2", "jax", "put out zeros where all", OLDER,
+    ),
+    "attention without either": (
+        [MASK, entry("MultiHeadAttention", "y", link("m"), dropout=0.0)],
+        "3.7.0", "jax", None, OLDER,
+    ),
+    "attention, then a merge": (
+        [MASK, entry("MultiHeadAttention", "a", link("m")),
+         entry("Multiply", "y", link("m", "a"))],
+        "3.7.0", "jax", "takes the masks off", OLDER,
+    ),
+    "attention of Keras 2": (
+        [MASK, entry("MultiHeadAttention", "y", link("m"))],
+        "2.11.0", "tensorflow", "takes the masks off", None,
+    ),
+    "a mask and states": (
+        [MASK, entry("LSTM", "y", [["m", 0, 0, {"initial_state": [["x", 0, 0]]}]], **GATES)],
+        "2.2.4", "tensorflow", "it heeds no mask", "before the first step that counts",
+    ),
+    "states without a mask": (
+        [entry("LSTM", "y", [["x", 0, 0, {"initial_state": [["x", 0, 0]]}]], **GATES)],
+        "2.2.4", "tensorflow", None, None,
+    ),
+    "normalization inside": (
+        [entry("TimeDistributed", "y", link("x"), layer=entry("Normalization", "n"))],
+        "3.15.0", "jax", "it leaves a Normalization", OLDER,
+    ),
+    "normalization": ([entry("Normalization", "y", link("x"))], "3.15.0", "jax", None, OLDER),
+    "bicubic on jax": (
+        [entry("Resizing", "y", link("x"), interpolation="bicubic")], "3.15.0", "jax", None, OLDER
+    ),
+    "bicubic on TensorFlow": (
+        [entry("Resizing", "y", link("x"), interpolation="bicubic")],
+        "2.11.0", "tensorflow", "bicubically", None,
+    ),
+    "stateful with a mask, on jax": (
+        [MASK, entry("LSTM", "y", link("m"), stateful=True)], "3.15.0", "jax", None, OLDER
+    ),
+    "stateful with a mask, on TensorFlow": (
+        [MASK, entry("LSTM", "y", link("m"), stateful=True)],
+        "3.15.0", "tensorflow", "before the first step that counts", OLDER,
+    ),
     "stateful with states": (
         [entry("LSTM", "y", [["x", 0, 0, {"initial_state": [["x", 0, 0]]}]],
                stateful=True, **GATES)],
@@ -103,9 +176,39 @@ def test_what_keras_is_known_to_misread(case: str, tmp_path: Path) -> None:
     layers, version, backend, *expected = FILES[case]
     model = functional(given(), *layers)
     file = read_file(ModelSource(write(tmp_path / "model.h5", model, {}, version, backend)))
-    for package, why in zip(("keras", "tf_keras"), expected, strict=True):
-        found = misread(file, package)
+    for (package, backend), why in zip(ASKED, expected, strict=True):
+        found = misread(file, package, backend)
         assert (why in found) if why and found else found is why
+
+
+REWRITTEN: dict[str, bool] = {
+    "masks merged": False,
+    "masks merged by Keras 3.3": False,
+    "attention of Keras 3.3": True,
+    "softmax of Keras 3.9": True,
+    "attention, then a merge": True,
+    "a mask and states": False,
+    "normalization inside": False,
+    "bicubic on TensorFlow": True,
+    "stateful with a mask, on TensorFlow": True,
+}
+"""Whether Keras 3 computes something else even of the model as we rewrote it."""
+
+
+@pytest.mark.parametrize("case", REWRITTEN)
+def test_what_keras_computes_otherwise_today(case: str, tmp_path: Path) -> None:
+    layers, version, backend, why, _ = FILES[case]
+    model = functional(given(), *layers)
+    file = read_file(ModelSource(write(tmp_path / "model.h5", model, {}, version, backend)))
+    found = misread(file, rewritten=True)
+    assert (why is not None and found is not None and why in found) == REWRITTEN[case]
+
+
+def test_a_backend_that_computes_as_the_file_says(tmp_path: Path) -> None:
+    layers, version, backend, *_ = FILES["bicubic on TensorFlow"]
+    model = functional(given(), *layers)
+    file = read_file(ModelSource(write(tmp_path / "model.h5", model, {}, version, backend)))
+    assert misread(file, "keras", "tensorflow") is None
 
 
 def test_arrays_that_came_to_other_layers(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.keras.containers.hdf5 import open_file
-from cortex.importer.keras.containers.probe import probe
 from cortex.importer.keras.containers.sniff import Kind, refusal, sniff
 from cortex.importer.keras.containers.text import parse_architecture
 from cortex.runtime.errors import UnreadableFile
+from cortex.runtime.hdf5.probe import probe
 
 from .keras_files import small_model
 
@@ -236,8 +236,8 @@ DISASTERS = {
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from cortex.importer.keras.containers import probe
-from cortex.importer.keras.containers.stretch import Stretch
+from cortex.runtime.hdf5 import probe
+from cortex.runtime.hdf5.stretch import Stretch
 probe.SECONDS, probe.PATIENCE = 1, 2
 probe.examine = {examine}
 print(probe._answer(Stretch.of(Path(sys.argv[1]))).decode())

@@ -213,8 +213,8 @@ REFUSED: dict[str, tuple[Any, type[CortexError], str]] = {
             {**given(), "config": {**given()["config"], "dtype": "string"}},
             dense("a", 4, link("x")),
         ),
-        Unsupported,
-        "dtype 'string' is not supported",
+        UnreadableFile,
+        "its input 'x' holds strings",
     ),
 }
 

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 from ....runtime.errors import UnreadableFile
 from ....runtime.files import regular
+from ....runtime.hdf5.limits import LARGEST_TEXT
+from ....runtime.hdf5.stretch import Stretch
 from ...deferred import Deferred
 from .hdf5 import Group, open_stretch
-from .hdf5_limits import LARGEST_TEXT
-from .stretch import Stretch
 from .text import parse_json
 from .zipped import open_zip
 

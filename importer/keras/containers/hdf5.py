@@ -1,6 +1,7 @@
 """Reading HDF5 from strangers: nothing outside the file, nothing that claims more than it holds.
 
-What is refused, ``hdf5_limits.py`` says; ``probe.py`` has read a file before this process does.
+What is refused, ``runtime/hdf5/limits.py`` says; ``probe.py`` there has read a file before this
+process does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import numpy as np
 from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from ....runtime.errors import UnreadableFile
-from ...deferred import Array, Deferred
-from .hdf5_limits import (
+from ....runtime.hdf5.limits import (
     LARGEST_TEXT,
     check_attribute,
     check_link,
@@ -25,9 +25,10 @@ from .hdf5_limits import (
     check_storage,
     shown,
 )
-from .probe import probe
+from ....runtime.hdf5.probe import probe
+from ....runtime.hdf5.stretch import Stretch
+from ...deferred import Array, Deferred
 from .sniff import refusal, sniff
-from .stretch import Stretch
 
 RAW = (np.dtype("V2"), np.dtype("<u2"))  # what Keras 3 stores bfloat16 as
 Opener = Callable[[], AbstractContextManager[h5py.File]]

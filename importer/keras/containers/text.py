@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ....runtime.errors import UnreadableFile
-from .hdf5_limits import LARGEST_TEXT
+from ....runtime.hdf5.limits import LARGEST_TEXT
 from .yaml_text import parse_yaml
 
 DEEPEST = 200

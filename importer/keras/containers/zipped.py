@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ....runtime.errors import UnreadableFile
-from .hdf5_limits import shown
-from .stretch import Stretch
+from ....runtime.hdf5.limits import shown
+from ....runtime.hdf5.stretch import Stretch
 
 MOST_MEMBERS = 10_000
 LARGEST_MEMBER = 64 << 30  # bytes

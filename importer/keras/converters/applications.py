@@ -1,4 +1,4 @@
-"""Converters: classes that models of keras.applications have of their own (ConvNeXt)."""
+"""Converters: classes that architectures of keras.applications have of their own."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def stochastic_depth(layer: Layer, x: Value) -> Value:
     """A branch that is left out now and then in training."""
     layer.get("drop_path_rate", None)
     return x.masked(None)
+
+
+@keras("CustomScaleLayer")
+def custom_scale(layer: Layer, x: Value, branch: Value) -> Value:
+    """A branch that counts less than what it is added to."""
+    scaled = layer.through(ops.Scale(layer["scale"]), branch)
+    return layer.add(ops.Add(), x, scaled)

@@ -10,6 +10,8 @@ from ....runtime import ops
 from ..builder import Value
 from ..layer import Layer, keras
 from ..origin import THEANO
+from .functions.contraction import batch_dot
+from .functions.shape import expand_dims
 
 ARITHMETIC = {
     "Add": ops.Add,
@@ -122,18 +124,9 @@ def dot(layer: Layer, x: Value, y: Value) -> Value:
             layer.add(ops.UnitNormalization((axis,), smallest), value)
             for axis, value in ((left, x), (right, y))
         )
-    first = ["n", *"abcdef"[: ranks[0] - 1]]
-    second = ["n", *"ghijkl"[: ranks[1] - 1]]
-    second[right] = first[left]
-    kept = [
-        *(c for c in first[1:] if c != first[left]),
-        *(c for c in second[1:] if c != first[left]),
-    ]
-    equation = f"{''.join(first)},{''.join(second)}->n{''.join(kept)}"
-    product = layer.add(ops.Einsum(equation), x, y)
+    product = batch_dot(layer, x, y, [left, right])
     # Keras 1 puts one axis more after the batch of a cosine.
-    more = int(layer.get("expand_dims", 0)) + (not kept)
-    return layer.add(ops.ExpandDims(tuple(range(1, more + 1))), product) if more else product
+    return expand_dims(layer, product, 1) if layer.get("expand_dims", 0) else product
 
 
 def _together(layer: Layer, x: Sequence[Value]) -> Value | None:

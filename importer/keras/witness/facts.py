@@ -71,14 +71,15 @@ class Facts:
         return made or _gives_masks(self.file.architecture)
 
     @cached_property
-    def given_states(self) -> Sequence[LayerFacts]:
-        """The recurrent layers that calls give states to begin with."""
+    def given_states(self) -> Sequence[tuple[LayerFacts, Call]]:
+        """The calls of recurrent layers that are given states to begin with."""
         wiring = read_wiring(self.file.architecture)
-        recurrent = (one for one in wiring.layers if one.kind.removeprefix("CuDNN") in RECURRENT)
         return [
-            layer
-            for layer in recurrent
-            if any("initial_state" in call.kwargs or _is_list(call) for call in layer.calls)
+            (layer, call)
+            for layer in wiring.layers
+            if layer.kind.removeprefix("CuDNN") in RECURRENT
+            for call in layer.calls
+            if "initial_state" in call.kwargs or (call.args and isinstance(call.args[0], list))
         ]
 
     @property
@@ -123,7 +124,3 @@ def _gives_masks(value: Any) -> bool:
             for key, one in value.items()
         )
     return isinstance(value, list) and any(map(_gives_masks, value))
-
-
-def _is_list(call: Call) -> bool:
-    return bool(call.args) and isinstance(call.args[0], list)

@@ -87,7 +87,7 @@ def _zeros_for_masked(facts: Facts) -> bool:
 
 def _keeps_given_states(facts: Facts) -> bool:
     """Whether a layer that keeps its states is also given some."""
-    return any(layer.config.get("stateful") for layer in facts.given_states)
+    return any(layer.config.get("stateful") for layer, _ in facts.given_states)
 
 
 def _masks_exactly(facts: Facts) -> bool:
@@ -109,8 +109,13 @@ def _loses_masks(facts: Facts) -> bool:
 
 
 def _states_before(facts: Facts) -> bool:
-    masked = facts.has_masks and (facts.is_stateful or facts.given_states)
-    return bool(masked) and facts.puts_state_before_first_step != (facts.backend == JAX)
+    """Whether states that are not zeros meet a mask, so that the backends differ.
+
+    A call of Keras 3 that is given states heeds only a mask that it names.
+    """
+    given = any(facts.is_old or call.kwargs.get("mask") for _, call in facts.given_states)
+    masked = facts.has_masks and (facts.is_stateful or given)
+    return masked and facts.puts_state_before_first_step != (facts.backend == JAX)
 
 
 def _bicubic(facts: Facts) -> bool:

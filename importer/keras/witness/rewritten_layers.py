@@ -30,8 +30,11 @@ REPEATED = (
 """Options that repeat others, or matter in training alone."""
 TURNED = ("Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "ConvLSTM2D")
 RECURRENT = ("SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU")
-OF_CONVNEXT = ("LayerScale", "StochasticDepth")
-"""Layers that Keras has for its own architectures alone."""
+OF_APPLICATIONS = {
+    "LayerScale": "convnext", "StochasticDepth": "convnext",
+    "CustomScaleLayer": "inception_resnet_v2",
+}  # fmt: skip
+"""Layers that Keras has for its own architectures alone, and the modules they lie in."""
 
 
 @dataclass
@@ -90,7 +93,8 @@ class Maker:
                 pass
         if kind in self._vanished and (kind not in MERGES or self.origin.is_before(3, 4)):
             return self._vanished[kind](options)
-        known = import_module("keras.src.applications.convnext") if kind in OF_CONVNEXT else layers
+        own = OF_APPLICATIONS.get(kind)
+        known = import_module(f"keras.src.applications.{own}") if own else layers
         return getattr(known, kind.removeprefix("CuDNN")).from_config(options)
 
     def _inside(self, entry: Any, arrays: FindArrays) -> Any:

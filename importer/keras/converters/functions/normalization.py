@@ -28,7 +28,7 @@ def normalize(
     """X by its length, which counts as no less than epsilon."""
     x, least = floats(layer, x), EPSILON if epsilon is None else float(epsilon)
     if order == 2:
-        return layer.add(ops.L2Normalize(axes_of(layer, axis, layer.rank(x)), least**2), x)
+        return layer.add(ops.UnitNormalization(axes_of(layer, axis, layer.rank(x)), least), x)
     length = layer.add(ops.Clip(low=least), norm(layer, x, order, axis, True))
     return layer.add(ops.Divide(), x, length)
 

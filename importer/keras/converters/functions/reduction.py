@@ -106,8 +106,8 @@ def norm(
 def l2_normalize(layer: Layer, x: Operand, axis: Any = None, epsilon: float = 1e-12) -> Value:
     """X / sqrt(max(sum of x ** 2, epsilon))."""
     x = floats(layer, x)
-    axes = None if axis is None else axes_of(layer, axis, layer.rank(x))
-    return layer.add(ops.L2Normalize(axes, float(epsilon)), x)
+    axes = axes_of(layer, axis, layer.rank(x))
+    return layer.add(ops.UnitNormalization(axes, float(epsilon) ** 0.5), x)
 
 
 @function("argmax", known=np.argmax)
