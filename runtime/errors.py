@@ -5,6 +5,7 @@
     ├── Disagreement         1   two computations of the same network differ
     ├── WeakEvidence         3   the outputs agree, but what proves it is less than was asked for
     ├── UnreadableFile       3   not a model, truncated, or refused as unsafe
+    ├── UnwritableFile       3   the disk will not have a file
     ├── Unsupported          3   a layer, an option or a data type Cortex does not know
     ├── GraphError           3   operations, shapes or parameters that do not fit together
     ├── RepositoryError      3   a model repository that cannot be read or written
@@ -47,6 +48,10 @@ class WeakEvidence(CortexError):
 
 class UnreadableFile(CortexError):
     """A file that is not a model, is cut short, or holds something that is refused as unsafe."""
+
+
+class UnwritableFile(CortexError):
+    """The disk will not have a file: it is full, or the folder is not ours."""
 
 
 class Unsupported(CortexError):

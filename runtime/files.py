@@ -1,11 +1,14 @@
-"""Files that people name on a command line: regular ones of bounded size, or an error."""
+"""Files that people name: regular ones of bounded size to read, and all or nothing to write."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import UnreadableFile
+from .errors import UnreadableFile, UnwritableFile
 
 LARGEST_TEXT = 16 << 20  # bytes
 
@@ -41,3 +44,62 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not all(isinstance(label, str) for label in labels):
         raise UnreadableFile(f"{path}: a label is not a string")
     return tuple(labels)
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """Yields a path beside ``path``; what the block writes there takes its place, all or nothing.
+
+    What was at ``path`` stays until the new file is whole and on the disk. The folder is made if
+    there is none. A process that is killed leaves the half that it wrote, and the next to write
+    ``path`` takes it away: one process at a time writes a file.
+
+    Raises:
+        UnwritableFile: the disk will not have it; what was at ``path`` is untouched.
+    """
+    stage = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield stage
+            sync(stage)
+            stage.replace(path)
+            sync(path.parent)
+        finally:
+            stage.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnwritableFile(
+            f"{path}: cannot be written: {told(error)}; what was there before is untouched"
+        ) from error
+
+
+def set_aside(path: Path) -> Path | None:
+    """Renames the file at ``path``, if there is one, to NAME-1, or the next number that is free.
+
+    Raises:
+        UnwritableFile: the disk will not have it.
+    """
+    if not path.exists():
+        return None
+    number = 1
+    while (aside := path.with_stem(f"{path.stem}-{number}")).exists():
+        number += 1
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise UnwritableFile(f"{path}: cannot be renamed: {told(error)}") from error
+
+
+def sync(path: Path) -> None:
+    """Returns when a file, or a folder's list of files, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def told(error: OSError) -> str:
+    """What the system says went wrong, and with which file."""
+    what = error.strerror or str(error)
+    return f"{what}: {error.filename}" if error.filename else what

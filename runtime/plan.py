@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GraphError
+from .errors import GraphError, UsageError
 from .frame import Array, Frame, Scratch
 from .gradients import Flow, Gradients
-from .ir import Graph, Node, Types, infer, node_parameters
+from .ir import Graph, Node, infer, node_parameters
 from .losses import Term
+from .losses.targets import feeds, with_targets
 from .memory import Arena, Buffer
 from .op import Step, Steps
 from .parameters import Parameters, Weights
@@ -77,7 +78,7 @@ class Plan:
         self._is_view = partial(_is_view, training=training)
         nodes = {node.name for node in graph.nodes}
         self.frozen = frozenset(frozen if isinstance(parameters, Parameters) else nodes)
-        self.types = _with_targets(infer(graph, sizes), graph, self.terms)
+        self.types = with_targets(infer(graph, sizes), graph, self.terms)
         _prove(graph, self.types)
         kept = self.types if keep is ALL else {*graph.outputs.values(), *keep}
         for what, names, known in (
@@ -108,7 +109,8 @@ class Plan:
         self.forward: list[Step] = []
         self.backward: list[Step] = []
         self._bind()
-        public = {*graph.inputs, *(term.target for term in self.terms), *kept}
+        self._feeds = feeds(graph, self.types, self.terms)
+        public = {*self._feeds, *kept}
         self.v = {name: self._arrays[name] for name in public}
         self.g = {name: self._gradient_of(name) for name in wrt}
 
@@ -122,10 +124,18 @@ class Plan:
         self._clock.step = number
 
     def put(self, batch: Mapping[str, Any]) -> None:
-        """Copies this shard's rows of a batch's arrays to where the plan reads them."""
-        for name, array in batch.items():
-            into = self.v[name]
-            into[...] = array[self.shard.first_row : self.shard.first_row + len(into)]
+        """Copies this shard's rows of a batch's arrays to where the plan reads them.
+
+        Raises:
+            UsageError: an input, a target or weights are missing or do not fit.
+        """
+        for name, write in self._feeds.items():
+            if name not in batch:
+                raise UsageError(f"there is no array called {name!r}; there are {sorted(batch)}")
+            into, first = self.v[name], self.shard.first_row
+            if len(batch[name]) != (total := self.shard.total or len(into)):
+                raise UsageError(f"{name!r} has {len(batch[name])} rows, expected {total}")
+            write(into, batch[name][first : first + len(into)])
 
     def run(self) -> None:
         """Forward, then backward if there is one."""
@@ -202,17 +212,25 @@ class Plan:
     def _bind_term(self, index: int, term: Term) -> tuple[list[Step], list[Step]]:
         flow = self._grads.terms[index]
         self._scratch.rewind()
+        source = next((n for n in self.graph.nodes if term.on in self.graph.values(n)), None)
+        read = source.params if source and term.loss.reads_parameters else {}
+        p, fetch = self.parameters.bind(read, self._scratch.take)
         frame = self._frame(
             len(self.graph.nodes) + index,
             f"loss {index}",
             flow,
-            x=(self._arrays[term.on], self._arrays[term.target]),
+            x=tuple(self._arrays.get(name) for name in (term.on, term.target, term.weights)),
             y=(self.losses[index : index + 1],),
             dx=self._gradient_arrays([term.on], flow.dx),
+            p=p,
         )
         frame.weight, frame.fused = term.weight / frame.total, flow.fused
-        forward, backward = term.loss.bind(frame)
-        return _flat(forward), [*_flat(backward), *self._after(flow)]
+        frame.frozen = source is not None and source.name in self.frozen
+        try:
+            forward, backward = (_flat(steps) for steps in term.loss.bind(frame))
+        except ValueError as error:
+            raise GraphError(f"the loss on {term.on!r}: {error}") from None
+        return [*filter(None, [fetch]), *forward], [*backward, *self._after(flow)]
 
     def _frame(self, index: int, name: str, flow: Flow, **arrays: Any) -> Frame:
         given: dict[str, Any] = {"dy": (), "p": {}, "dp": {}, **arrays}
@@ -258,23 +276,6 @@ class Plan:
         copies = [partial(self.xp.copyto, flat(to), flat(source)) for to, source in flow.copies]
         adds = [partial(self.xp.add, flat(to), flat(b), flat(to)) for to, b in flow.adds]
         return [*copies, *adds]
-
-
-def _with_targets(types: Types, graph: Graph, terms: Sequence[Term]) -> Types:
-    """The types of all values and of the targets, which may be inputs of the graph, too."""
-    found = dict(types)
-    for term in terms:
-        if term.on not in types:
-            raise GraphError(f"a loss is on {term.on!r}, but no value is called that")
-        target = term.loss.target(types[term.on])
-        if term.target in types and term.target not in graph.inputs:
-            raise GraphError(f"the target {term.target!r} is a value that the graph computes")
-        if found.setdefault(term.target, target) != target:
-            raise GraphError(
-                f"the target {term.target!r} has the shape {found[term.target].shape}, "
-                f"but the loss on {term.on!r} needs {target.shape}"
-            )
-    return found
 
 
 def _prove(graph: Graph, types: Mapping[str, Tensor]) -> None:

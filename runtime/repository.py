@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from . import weights
 from .check import Array, Check, Recorded
 from .errors import RepositoryError, UnreadableFile, UsageError, problem
+from .files import sync, told
 from .preprocessing import Preprocessing
 from .text import with_strings, without_strings
 from .versions import Latest, VersionPolicy
@@ -182,7 +183,7 @@ def install(root: Path, name: str, version: int | None = None) -> Generator[Mode
                 shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         raise RepositoryError(
-            f"{folder}: cannot install the model: {_told(error)}; nothing was changed"
+            f"{folder}: cannot install the model: {told(error)}; nothing was changed"
         ) from error
 
 
@@ -195,12 +196,7 @@ def _move(stage: Path, target: Path) -> None:
         with suppress(OSError):  # it has other versions
             folder.rmdir()
         raise
-    _sync(folder)
-
-
-def _told(error: OSError) -> str:
-    what = error.strerror or str(error)
-    return f"{what}: {error.filename}" if error.filename else what
+    sync(folder)
 
 
 @contextmanager
@@ -227,16 +223,8 @@ def _flush(folder: Path) -> None:
     folder.chmod(0o755)  # mkdtemp's 0700 would shut out a server that runs as another user
     for file in folder.iterdir():
         file.chmod(0o644)
-        _sync(file)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(file)
+    sync(folder)
 
 
 def write_config(root: Path, name: str, config: ModelConfig) -> None:
@@ -250,12 +238,12 @@ def write_config(root: Path, name: str, config: ModelConfig) -> None:
     try:
         try:
             stage.write_text(config.model_dump_json(exclude_defaults=True, indent=2) + "\n")
-            _sync(stage)
+            sync(stage)
             stage.replace(file)
         finally:
             stage.unlink(missing_ok=True)
     except OSError as error:
-        raise RepositoryError(f"{file}: cannot be written: {_told(error)}") from error
+        raise RepositoryError(f"{file}: cannot be written: {told(error)}") from error
 
 
 def write_check(path: Path, check: Check) -> None:

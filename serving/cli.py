@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..runtime.command import command
-from ..runtime.errors import Disagreement
+from ..runtime.errors import Disagreement, RepositoryError
 from .options import options, reread
 from .settings import Settings
 
@@ -38,6 +38,9 @@ def serve(models: Sequence[str], config: object, check: bool, **given: Any) -> N
     # tenth of a small request's cost. A grpcio that knows no such choice passes over it.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
 
+    if not check:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes early must not end it
+
     from . import logs
     from .event_loop import event_loop
     from .server import serve_until_signal
@@ -55,9 +58,12 @@ def serve(models: Sequence[str], config: object, check: bool, **given: Any) -> N
 
 def _check(settings: Settings) -> None:
     """Prints what comes of each version; the exit code is 1 where one would not be served."""
+    from .repository.catalogue import LAYOUT
     from .repository.proof import COLUMNS, outcomes
 
     found = list(outcomes(settings))
+    if not found:
+        raise RepositoryError(f"{', '.join(settings.models)}: holds no model to check; {LAYOUT}")
     rows = [COLUMNS, *(outcome.row for outcome in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .datatypes import Datatype
 from .errors import Forbidden, InvalidArgument, NotFound, listed
 from .logs import note
 from .parameters import whole
+from .tensors import Array, decode
 
 FOLDER = Path("/dev/shm")
 KEY = re.compile(r"/?([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})")
@@ -236,3 +238,22 @@ def _shrunk(region: Region, what: str) -> InvalidArgument:
     return InvalidArgument(
         f"{what}: shared memory {region.key!r} has become shorter than region {region.name!r}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTensor:
+    """One input of a request; its elements lie in shared memory until they are asked for."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    span: Span
+    regions: Regions
+
+    def array(self, datatype: Datatype, what: str) -> Array:
+        """A copy of the elements, in the tensor's shape.
+
+        Raises:
+            InvalidArgument: the span is not within a region, or has not the size they take.
+        """
+        return decode(self.regions.read(self.span, what), datatype, self.shape, what)

@@ -71,7 +71,8 @@ for name in sys.argv[1:]:
 
 
 def test_the_runtime_loads_nothing_heavy() -> None:
-    loaded = {name.partition(".")[0] for name in output(IMPORT_ALL, *modules("runtime"))}
+    light = [name for name in modules("runtime") if not name.startswith("cortex.runtime.hdf5.")]
+    loaded = {name.partition(".")[0] for name in output(IMPORT_ALL, *light)}
     assert loaded & HEAVY == set()
     assert "numpy" in loaded
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from .dataset import Batch
+from .rows import Index, Rows
 
 Array = NDArray[Any]
 
 
-class Arrays:
+class Arrays(Rows):
     """Named arrays with an example a row.
 
     Args:
@@ -26,23 +27,28 @@ class Arrays:
         UsageError: they are empty, or have not as many rows.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], *, seed: int = 0, shuffle: bool = True) -> None:
-        self.arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        rows = {name: len(array) for name, array in self.arrays.items()}
-        if not rows or not min(rows.values()):
-            raise UsageError(f"the data are empty: {rows}")
-        if len(set(rows.values())) > 1:
-            raise UsageError(f"the arrays have not as many rows: {rows}")
-        self._seed, self._shuffle = seed, shuffle
+    def __init__(self, arrays: Mapping[str, Any], *, seed: int = 0, shuffle: bool = True) -> None:
+        super().__init__(seed=seed, shuffle=shuffle)
+        self.arrays: dict[str, Array] = {name: np.asarray(each) for name, each in arrays.items()}
+        check_rows({name: array.shape for name, array in self.arrays.items()})
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
-    def batches(self, size: int, epoch: int | None = None) -> Iterator[Batch]:
-        """Batches of ``size`` rows, the last one what is left."""
-        order: Array | None = None
-        if epoch is not None and self._shuffle:
-            order = np.random.default_rng((self._seed, epoch)).permutation(len(self))
-        for first in range(0, len(self), size):
-            rows = slice(first, first + size) if order is None else order[first : first + size]
-            yield {name: array[rows] for name, array in self.arrays.items()}
+    def take(self, rows: Index) -> Batch:
+        return {name: array[rows] for name, array in self.arrays.items()}
+
+
+def check_rows(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses arrays that are no examples of one dataset.
+
+    Raises:
+        UsageError: they are empty, or have not as many rows.
+    """
+    if single := [name for name, shape in shapes.items() if not shape]:
+        raise UsageError(f"{single[0]!r} is one number, not an array of examples")
+    rows = {name: shape[0] for name, shape in shapes.items()}
+    if not rows or not min(rows.values()):
+        raise UsageError(f"the data are empty: {rows}")
+    if len(set(rows.values())) > 1:
+        raise UsageError(f"the arrays have not as many rows: {rows}")

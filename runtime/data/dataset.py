@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+INPUT, TARGET = "input", "target"
+"""What readers call the arrays of data that have one of each."""
 
 Batch: TypeAlias = Mapping[str, Any]
 """An array for each input and target by name; the rows are the examples."""
+Task: TypeAlias = Callable[[], Batch]
+"""Makes one batch, on whichever thread, and the same one whenever it is called."""
 
 
 class Dataset(Protocol):
@@ -22,3 +27,19 @@ class Dataset(Protocol):
         ``epoch`` chooses the order and what else is random; None: their own order, nothing random.
         """
         ...
+
+
+@runtime_checkable
+class InTasks(Protocol):
+    """A dataset whose batches can be made apart from each other, by several threads."""
+
+    def tasks(self, size: int, epoch: int | None = None) -> Iterator[Task]:
+        """What makes each of ``batches``."""
+        ...
+
+
+def tasks_of(dataset: Dataset, size: int, epoch: int | None) -> Iterator[Task]:
+    """The batches of any dataset as tasks; of one without tasks each is made in the iteration."""
+    if isinstance(dataset, InTasks):
+        return dataset.tasks(size, epoch)
+    return ((lambda made=made: made) for made in dataset.batches(size, epoch))

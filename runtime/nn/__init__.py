@@ -1,16 +1,66 @@
 """Networks in a few lines: layers, what joins them, and how they are trained.
 
 net = nn.sequential([nn.input(784), nn.dense(128), nn.relu(), nn.dense(10), nn.softmax()])
+history = nn.train(net, (images, classes), optim.adam(), epochs=10, batch_size=128)
 """
 
 from typing import Any
 
-from . import initializers
+from . import activations as activations
+from . import connected as connected
+from . import initializers as initializers
+from . import joining as joining
+from . import recurrence as recurrence
+from . import regularizing as regularizing
+from . import shaping as shaping
+from . import spatial as spatial
+from .adversarial import Adversaries
+from .boltzmann import pretrain
 from .build import sequential
+from .decoding import Decoder, Sentence
+from .feed import fed
+from .fit import History, evaluate, predict, train
 from .layers import LAYERS, LayerSpec, layer
 from .net import Net
+from .summary import Table, table
+from .surgery import (
+    drop_from,
+    extend,
+    freeze,
+    from_network,
+    longest_prefix,
+    replace_head,
+    resize_input,
+    unfreeze,
+)
 
-__all__ = ["LAYERS", "LayerSpec", "Net", "initializers", "layer", "sequential"]
+__all__ = [
+    "LAYERS",
+    "Adversaries",
+    "Decoder",
+    "History",
+    "LayerSpec",
+    "Net",
+    "Sentence",
+    "Table",
+    "drop_from",
+    "evaluate",
+    "extend",
+    "fed",
+    "freeze",
+    "from_network",
+    "initializers",
+    "layer",
+    "longest_prefix",
+    "predict",
+    "pretrain",
+    "replace_head",
+    "resize_input",
+    "sequential",
+    "table",
+    "train",
+    "unfreeze",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import CortexError, GraphError
@@ -11,6 +10,7 @@ from ..losses import CrossEntropy, MeanSquaredError, Term
 from ..training.model import Model
 from .layers import Input, LayerSpec
 from .net import Net
+from .terms import resolve
 
 
 def sequential(layers: Iterable[Any], *, seed: int = 0, terms: Sequence[Term] = ()) -> Model:
@@ -23,30 +23,65 @@ def sequential(layers: Iterable[Any], *, seed: int = 0, terms: Sequence[Term] = 
     Raises:
         GraphError: a layer that does not fit; the message names it.
     """
-    net, made, before = Net(), Counter[str](), ""
-    values: dict[str, str] = {}
+    net = Net()
+    append(net, layers)
+    if not net.layers:
+        raise GraphError("there are no layers")
+    return finished(net, terms, seed)
+
+
+def append(net: Net, layers: Iterable[Any], before: str = "", prefix: str = "") -> str:
+    """Adds layers to a network, the first after the value ``before``; the last one's value.
+
+    ``prefix`` is what the names they get begin with.
+
+    Raises:
+        GraphError: a layer that does not fit; the message names it.
+    """
     for spec in _flat(layers):
-        made[spec.kind] += 1
-        name = spec.name or f"{spec.kind}-{made[spec.kind]}"
-        if name in values:
+        name = prefix + (spec.name or _fresh(net, spec.kind, prefix))
+        if name in net.layers or name in net.types:
             raise GraphError(f"layer {name!r}: the name is used twice")
-        x = _inputs(spec, name, before, values)
+        x = _inputs(net, spec, name, before, prefix)
+        net.layer = name
         try:
-            values[name] = spec.build(net, name, *x)
+            before = spec.build(net, name, *x)
+            unknown = set(spec.initial) - net.parts(name)
+            if unknown:
+                raise ValueError(f"it has no parameter {min(unknown)!r} to begin with something")
         except (ValueError, TypeError) as error:
             if isinstance(error, CortexError):
                 raise
             raise GraphError(f"layer {name!r} ({spec.kind}): {error}") from None
-        net.named(name, values[name], spec.kind)
-        before = name
-    if not values:
-        raise GraphError("there are no layers")
-    outputs = _outputs(net, values)
-    net.terms += terms or [_usual(net, name, value) for name, value in outputs.items()]
+        finally:
+            net.layer = ""
+        net.named(name, before, spec.kind)
+    return before
+
+
+def finished(net: Net, terms: Sequence[Term] = (), seed: int = 0) -> Model:
+    """The network with the losses given, or on each output the usual one.
+
+    An output is a layer that no other reads.
+    """
+    outputs = _outputs(net)
+    net.terms += terms or [
+        usual(net, name, value)
+        for name, value in outputs.items()
+        if net.types[value].dtype == "float" and not net.is_learnt(value)
+    ]
+    net.terms = resolve(net, net.terms, outputs)
     return net.model(outputs, seed)
 
 
-def _flat(layers: Iterable[Any]) -> Iterable[LayerSpec]:
+def usual(net: Net, name: str, value: str) -> Term:
+    """The loss of an output that was given none: it depends on the operation it comes from."""
+    op = net.source(value)
+    loss = CrossEntropy() if op and op.kind == "softmax" else MeanSquaredError()
+    return Term(loss, value, f"{name}:target")
+
+
+def _flat(layers: Iterable[Any]) -> Iterator[LayerSpec]:
     for each in layers:
         if isinstance(each, LayerSpec):
             yield each
@@ -56,23 +91,35 @@ def _flat(layers: Iterable[Any]) -> Iterable[LayerSpec]:
             raise GraphError(f"{each!r} is no layer")
 
 
-def _inputs(spec: LayerSpec, name: str, before: str, values: dict[str, str]) -> list[str]:
+def _fresh(net: Net, kind: str, prefix: str) -> str:
+    """The kind and the first number that is free."""
+    number = 1
+    while f"{prefix}{kind}-{number}" in net.layers:
+        number += 1
+    return f"{kind}-{number}"
+
+
+def _inputs(net: Net, spec: LayerSpec, name: str, before: str, prefix: str) -> list[str]:
+    """The values a layer reads; one it names may be beside it in the same branch."""
     if isinstance(spec, Input):
         return []
-    names = spec.inputs or ((before,) if before else ())
-    if not names:
-        raise GraphError(f"layer {name!r}: nothing comes before it; begin with an input")
-    if unknown := [each for each in names if each not in values]:
+    if not spec.inputs:
+        if not before:
+            raise GraphError(f"layer {name!r}: nothing comes before it; begin with an input")
+        return [before]
+    beside = [prefix + each if prefix + each in net.layers else each for each in spec.inputs]
+    if unknown := [each for each in beside if each not in net.layers]:
         raise GraphError(f"layer {name!r}: no layer before it is called {unknown[0]!r}")
-    return [values[each] for each in names]
+    return [net.layers[each].value for each in beside]
 
 
-def _outputs(net: Net, values: dict[str, str]) -> dict[str, str]:
-    """The layers that no other reads."""
+def _outputs(net: Net) -> Mapping[str, str]:
+    """What no layer reads: outputs it had before, and layers added, of one value the last."""
     read = net.read()
-    return {name: value for name, value in values.items() if value not in read}
-
-
-def _usual(net: Net, name: str, value: str) -> Term:
-    loss = CrossEntropy() if net.kind(value) == "softmax" else MeanSquaredError()
-    return Term(loss, value, f"{name}:target")
+    old = {name: value for name, value in net.outputs.items() if value not in read}
+    ends = {
+        layer.value: name
+        for name, layer in net.layers.items()
+        if layer.value not in read and name not in net.inherited
+    }
+    return old | {name: value for value, name in ends.items()}

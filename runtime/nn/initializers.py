@@ -119,6 +119,9 @@ STARTS: Mapping[str, Initializer] = {
     "moving_mean": zeros,
     "moving_variance": ones,
     "alpha": constant(0.25),
+    "hidden_bias": zeros,
+    "visible_bias": zeros,
+    "centers": zeros,
 }
 """Where parameters that are not weights begin, by what their operation calls them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,50 @@ class _Start:
 
 
 class Net:
-    """Collects nodes in the order in which they run; ``model`` is what came of it."""
+    """Collects nodes in the order in which they run; ``model`` is what came of it.
+
+    Attributes:
+        layer: the layer that is being added.
+        outputs: those that the model it goes on from had, by name.
+        inherited: the layers that this model had.
+        learnt: values whose layer has a loss of its own, on another value.
+    """
 
     def __init__(self) -> None:
         self.inputs: dict[str, Tensor] = {}
         self.types: dict[str, Tensor] = {}
         self.terms: list[Term] = []
         self.layers: dict[str, Layer] = {}
+        self.layer = ""
+        self.outputs: dict[str, str] = {}
+        self.inherited: set[str] = set()
+        self.learnt: set[str] = set()
         self._nodes: list[Node] = []
+        self._values: dict[str, tuple[str, ...]] = {}
         self._starts: dict[str, _Start] = {}
         self._treatments: dict[str, Treatment] = {}
         self._frozen: set[str] = set()
+        self._states: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, model: Model) -> Net:
+        """A network that goes on from a model: its arrays are what its parameters begin with."""
+        net, graph = cls(), model.network.graph
+        net.inputs.update(graph.inputs)
+        net.types.update(graph.types)
+        net.layers.update(graph.layers)
+        net.inherited.update(graph.layers)
+        kept = graph.states.values()
+        net.outputs.update({name: at for name, at in graph.outputs.items() if name not in kept})
+        net._nodes += graph.nodes
+        net._values.update({node.name: graph.values(node) for node in graph.nodes})
+        net._states.update({held: graph.outputs[kept] for held, kept in graph.states.items()})
+        net._treatments.update(model.treatments)
+        net._frozen.update(model.frozen)
+        for node in graph.nodes:
+            for full in node.params.values():
+                net._starts[full] = _Start(model.network.parameters[full], node)
+        return net
 
     def input(self, name: str, tensor: Tensor) -> str:
         """A further input."""
@@ -50,6 +83,10 @@ class Net:
             raise GraphError(f"input {name!r}: the name is used twice")
         self.inputs[name] = self.types[name] = tensor
         return name
+
+    def carry(self, held: str, value: str) -> None:
+        """Makes an input a state, which has in the next batch what ``value`` has in this one."""
+        self._states[held] = value
 
     def add(
         self,
@@ -64,44 +101,113 @@ class Net:
         """A node called ``name``; its value.
 
         ``initial`` says what its parameters begin with, by local name, where that is not the usual;
-        ``params`` gives it parameters that others have, by local name. ``treatment`` is for its
-        weights, not for biases and statistics.
+        ``params`` gives it parameters that others have, by local name. Of ``treatment`` biases and
+        statistics get no more than its factor.
         """
-        draft = Node(name, op, inputs, layer=name)
+        draft = Node(name, op, inputs, layer=self.layer or name)
         outputs = output_types(draft, self.types)
+        if used := [value for value, _ in outputs if value in self.types]:
+            raise GraphError(f"{draft.title}: the name {used[0]!r} is used twice")
         shared = params or {}
         own = {
             local: shared.get(local, f"{name}/{local}")
             for local in node_parameters(draft, self.types)
         }
-        node = Node(name, op, inputs, own, name)
+        node = Node(name, op, inputs, own, draft.layer)
         self._nodes.append(node)
+        self._values[name] = tuple(value for value, _ in outputs)
         self.types.update(outputs)
         for local, full in own.items():
             if full not in self._starts:
                 usual = STARTS.get(local, "auto")
                 self._starts[full] = _Start((initial or {}).get(local, usual), node)
-                if treatment and local not in STARTS:
-                    self._treatments[full] = treatment
+                self._treat(local, full, treatment)
         if frozen:
             self._frozen.add(name)
         return name
+
+    def _treat(self, local: str, full: str, treatment: Treatment | None) -> None:
+        if treatment and local in STARTS:
+            treatment = Treatment(factor=treatment.factor)
+        if treatment and treatment != Treatment():
+            self._treatments[full] = treatment
+
+    def has_parameter(self, name: str) -> bool:
+        """Whether a parameter has this full name."""
+        return name in self._starts
+
+    def penalize(self, parameter: str, l1: float = 0.0, l2: float = 0.0) -> None:
+        """Adds to the λ of a parameter's penalties."""
+        at = self._treatments.get(parameter, Treatment())
+        self._treatments[parameter] = replace(at, l1=at.l1 + l1, l2=at.l2 + l2)
 
     def named(self, name: str, value: str, kind: str) -> None:
         """Makes a value the output of a layer."""
         self.layers[name] = Layer(value, kind)
 
-    def read(self) -> set[str]:
-        """Every value that a node reads."""
-        return {value for node in self._nodes for value in node.inputs}
+    def node(self, layer: str) -> Node:
+        """The first node of a layer that has parameters.
 
-    def kind(self, value: str) -> str:
-        """The kind of the operation that makes a value; empty for an input."""
-        return next((node.op.kind for node in self._nodes if node.name == value), "")
+        Raises:
+            ValueError: there is none.
+        """
+        for node in self._nodes:
+            if node.layer == layer and node.params:
+                return node
+        raise ValueError(f"no layer before it that has parameters is called {layer!r}")
+
+    def kernel(self, layer: str) -> str:
+        """The full name of a layer's kernel.
+
+        Raises:
+            ValueError: it has none.
+        """
+        params = self.node(layer).params
+        if "kernel" not in params:
+            raise ValueError(f"layer {layer!r} has no kernel")
+        return params["kernel"]
+
+    def shared(self, layer: str, part: str) -> Mapping[str, str]:
+        """The full names of the parameters of a layer, or of its node ``LAYER/part``.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        name = f"{layer}/{part}" if part else layer
+        found = next((node for node in self._nodes if node.name == name), None)
+        if found is None:
+            raise ValueError(f"no layer before it is like it and called {layer!r}")
+        return found.params
+
+    def parts(self, layer: str) -> set[str]:
+        """What the parameters of a layer can be called: ``local``, and ``part/local``."""
+        found: set[str] = set()
+        for node in self._nodes:
+            if node.layer == layer:
+                part = node.name[len(layer) + 1 :]
+                found.update(node.params)
+                found.update(f"{part}/{local}" for local in node.params if part)
+        return found
+
+    def read(self) -> set[str]:
+        """Every value that a node reads, and the others that come from the same node."""
+        read = {value for node in self._nodes for value in node.inputs}
+        every = [self._values[node.name] for node in self._nodes]
+        return read.union(*(values for values in every if read.intersection(values)))
+
+    def is_learnt(self, value: str) -> bool:
+        """Whether a loss is on a value, or its layer has one of its own."""
+        return value in self.learnt or any(term.on == value for term in self.terms)
+
+    def source(self, value: str) -> Operation | None:
+        """The operation that makes a value; None for an input."""
+        return next((node.op for node in self._nodes if node.name == value), None)
 
     def model(self, outputs: Mapping[str, str], seed: int = 0) -> Model:
         """The network with its parameters drawn from ``seed``, and how it is to learn."""
-        graph = Graph(self.inputs, tuple(self._nodes), outputs, self.layers)
+        kept = {held: f"{held}:next" for held in self._states}
+        every = {**outputs, **{kept[held]: value for held, value in self._states.items()}}
+        graph = Graph(self.inputs, tuple(self._nodes), every, self.layers, kept)
         rng = np.random.default_rng(seed)
         arrays = {
             name: self._array(name, spec.shape, rng) for name, spec in graph.parameters.items()
@@ -120,7 +226,7 @@ class Net:
                 raise GraphError(f"parameter {name!r}: no initialiser is called {initial!r}")
             initial = NAMED[initial]
         found = initial(shape, rng) if callable(initial) else initial
-        array = np.asarray(found, np.float32)
+        array = np.array(found, np.float32)  # a copy: it will be trained in place
         if array.shape != shape:
             raise GraphError(f"parameter {name!r}: it begins as {array.shape}, and is {shape}")
         return array

@@ -4,6 +4,7 @@
 from .adaptive_pooling import *
 from .arithmetic import *
 from .cast import *
+from .centers import *
 from .clipped import *
 from .concatenate import *
 from .constant import *
@@ -18,7 +19,6 @@ from .gated import *
 from .gibbs import *
 from .group_normalization import *
 from .indexing import *
-from .l2_normalize import *
 from .layer_normalization import *
 from .locally_connected import *
 from .logic import *

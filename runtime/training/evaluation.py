@@ -7,26 +7,38 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data import Dataset
+from ..data import Batch, Dataset
+from ..device import to_numpy
+from ..errors import UsageError
 from .trainer import Trainer
 
 Array = Any
+LOSS = "loss"
+"""The sum of all terms, among the measures."""
 
 
 class Measure(Protocol):
-    """A number that tells how good answers are.
+    """A number that tells how good answers are."""
 
-    Attributes:
-        name: what it is called in tables.
-        rising: whether more is better.
-        on: the value it looks at.
-        target: what that should be.
-    """
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        ...
 
-    name: str
-    rising: bool
-    on: str
-    target: str
+    @property
+    def rising(self) -> bool:
+        """Whether more is better."""
+        ...
+
+    @property
+    def on(self) -> str:
+        """The value it looks at."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """The data that say what the value should be."""
+        ...
 
     def of(self, found: Array, wanted: Array) -> float:
         """The measure over all examples, a row each."""
@@ -40,17 +52,33 @@ class Evaluation:
         self._trainer, self._measures = trainer, measures
 
     def run(self, data: Dataset, batch_size: int) -> Mapping[str, float]:
-        """``loss`` and every measure over the dataset, in its own order."""
+        """``loss`` and every measure over the dataset, in its own order.
+
+        Raises:
+            UsageError: there are no data, or none for a measure.
+        """
         values = {measure.on for measure in self._measures}
+        self._trainer.evaluated.forget()
         found: dict[str, list[Array]] = {}
         total, rows = 0.0, 0
         for batch in data.batches(batch_size):
             losses, kept = self._trainer.evaluate(batch, values)
             size = len(next(iter(batch.values())))
             total, rows = total + float(np.sum(losses)) * size, rows + size
-            targets = {measure.target: batch[measure.target] for measure in self._measures}
+            targets = {at.target: _target(batch, at) for at in self._measures}
             for name, array in {**kept, **targets}.items():
-                found.setdefault(name, []).append(np.array(array))
+                found.setdefault(name, []).append(np.array(to_numpy(array)))
+        if not rows:
+            raise UsageError("there are no data to evaluate on")
         whole = {name: np.concatenate(parts) for name, parts in found.items()}
         measures = {at.name: at.of(whole[at.on], whole[at.target]) for at in self._measures}
-        return {"loss": total / rows, **measures}
+        return {LOSS: total / rows, **measures}
+
+
+def _target(batch: Batch, measure: Measure) -> Array:
+    if measure.target not in batch:
+        raise UsageError(
+            f"measure {measure.name!r}: the data have no {measure.target!r}, "
+            f"they have {', '.join(batch)}"
+        )
+    return batch[measure.target]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
 
 import numpy as np
 
 from ..data import Batch, Dataset
+from ..errors import UsageError
 from ..optim import Progress
-from .evaluation import Evaluation, Measure
+from .evaluation import LOSS, Evaluation, Measure
 from .trainer import Trainer
 
 
@@ -48,8 +51,11 @@ class Listener:
     def epoch(self, run: Run, epoch: Epoch) -> None:
         """An epoch is over and its network evaluated."""
 
+    def note(self, run: Run, text: str) -> None:
+        """Another listener has something to say, in one line."""
+
     def end(self, run: Run) -> None:
-        """Training is over, however it ended."""
+        """Training is over, however it ended; the listener that began first is told last."""
 
 
 @dataclass
@@ -57,8 +63,16 @@ class Run:
     """One training, as its listeners see it.
 
     Attributes:
+        goal: what the best epoch is best in: ``loss``, or a measure by name, of the validation data
+            if there are any.
+        evaluate_every: so many epochs; those between have no metrics and are never the best.
+        history: the epochs done.
+        losses: of the batches of the epoch under way.
         stop: set it, and training ends after this batch.
-        steps_done: batches of the epoch under way.
+        failed: a step went wrong, or was cut off: what the trainer holds is not to be kept.
+
+    Raises:
+        UsageError: a goal that nothing measures.
     """
 
     trainer: Trainer
@@ -67,11 +81,22 @@ class Run:
     epochs: int | None
     batch_size: int
     measures: Sequence[Measure] = ()
-    goal: str = "loss"
+    goal: str = LOSS
     listeners: Sequence[Listener] = ()
+    evaluate_every: int = 1
     history: list[Epoch] = field(default_factory=list[Epoch])
-    steps_done: int = 0
+    losses: list[float] = field(default_factory=list[float])
     stop: bool = False
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.goal == LOSS:
+            return
+        known = [measure.name for measure in self.measures]
+        if self.goal not in known:
+            raise UsageError(f"goal {self.goal!r}: the measures are {', '.join([LOSS, *known])}")
+        if self.validation is None:
+            raise UsageError(f"goal {self.goal!r}: it is measured on validation data; give some")
 
     @property
     def steps(self) -> int:
@@ -79,9 +104,14 @@ class Run:
         return max(1, -(-len(self.data) // self.batch_size))
 
     @property
+    def steps_done(self) -> int:
+        """Batches of the epoch under way that were learnt from."""
+        return len(self.losses)
+
+    @property
     def progress(self) -> Progress:
         """How far it has come."""
-        losses = [each.metrics.get("loss", each.loss) for each in self.history]
+        losses = [each.metrics.get(LOSS, each.loss) for each in self._judged]
         return Progress(len(self.history) + self.steps_done / self.steps, self.epochs, losses)
 
     @property
@@ -90,37 +120,27 @@ class Run:
         return next((each for each in reversed(self.history) if each.best), None)
 
     def train(self) -> Sequence[Epoch]:
-        """Runs until the epochs are over or somebody sets ``stop``; the history."""
-        self._tell("begin")
-        try:
-            while not self.stop and (self.epochs is None or len(self.history) < self.epochs):
-                self._epoch()
-        finally:
-            self._tell("end")
+        """Runs until the epochs are over or somebody sets ``stop``; the history.
+
+        An epoch that is stopped within is none: ``losses`` says how far it came, and training that
+        is resumed goes on from there.
+        """
+        with ExitStack() as begun:
+            for listener in self.listeners:
+                listener.begin(self)
+                begun.callback(listener.end, self)
+            try:
+                while not self.stop and (self.epochs is None or len(self.history) < self.epochs):
+                    self._epoch()
+            except KeyboardInterrupt:
+                self.failed = True
+                raise
         return self.history
 
-    def _epoch(self) -> None:
-        began, losses = time.monotonic(), list[float]()
-        for batch in self.data.batches(self.batch_size, len(self.history)):
-            loss = float(np.sum(self.trainer.step(batch, self.progress)))
-            losses.append(loss)
-            self.steps_done += 1
-            self._tell("batch", batch, loss)
-            if self.stop:
-                break
-        metrics = self.evaluate()
-        loss = float(np.mean(losses))
-        epoch = Epoch(
-            len(self.history) + 1,
-            loss,
-            metrics,
-            self.trainer.update.rate,
-            time.monotonic() - began,
-            self._is_best(metrics, loss),
-        )
-        self.steps_done = 0
-        self.history.append(epoch)
-        self._tell("epoch", epoch)
+    def say(self, text: str) -> None:
+        """Lets every listener note something."""
+        for listener in self.listeners:
+            listener.note(self, text)
 
     def evaluate(self) -> Mapping[str, float]:
         """Every measure on the validation data; nothing without such."""
@@ -128,13 +148,58 @@ class Run:
             return {}
         return Evaluation(self.trainer, self.measures).run(self.validation, self.batch_size)
 
-    def _is_best(self, metrics: Mapping[str, float], loss: float) -> bool:
-        rising = {measure.name: measure.rising for measure in self.measures}
-        sign = -1 if rising.get(self.goal) else 1
-        found = metrics.get(self.goal, loss)
-        before = [each.metrics.get(self.goal, each.loss) for each in self.history]
-        return all(sign * found < sign * each for each in before)
-
-    def _tell(self, what: str, *facts: Any) -> None:
+    def _epoch(self) -> None:
+        began = time.monotonic()
+        if not self._learn():
+            return
+        number, loss = len(self.history) + 1, float(np.mean(self.losses))
+        due = number % self.evaluate_every == 0 or number == self.epochs
+        metrics = self.evaluate() if due else {}
+        epoch = Epoch(
+            number,
+            loss,
+            metrics,
+            self.trainer.update.rate,
+            time.monotonic() - began,
+            (due or self.validation is None) and self._is_best(metrics.get(self.goal, loss)),
+        )
+        self.history.append(epoch)
+        self.losses = []
         for listener in self.listeners:
-            getattr(listener, what)(self, *facts)
+            listener.epoch(self, epoch)
+
+    def _learn(self) -> bool:
+        """What is left of an epoch's batches; whether none is left then.
+
+        The batches of an epoch are the same whenever they are made: those that were learnt from
+        before training was resumed are made again and passed over.
+        """
+        if not self.losses:
+            self.trainer.states.forget()
+        batches = self.data.batches(self.batch_size, len(self.history))
+        for batch in islice(batches, len(self.losses), None):
+            if self.stop:
+                return False
+            self.failed = True  # until the step is whole
+            loss = float(np.sum(self.trainer.step(batch, self.progress)))
+            self.failed = False
+            self.losses.append(loss)
+            for listener in self.listeners:
+                listener.batch(self, batch, loss)
+        if not self.losses:
+            raise UsageError("the data have no batch to learn from")
+        return True
+
+    @property
+    def _judged(self) -> list[Epoch]:
+        """The epochs whose losses compare."""
+        return [each for each in self.history if each.metrics or self.validation is None]
+
+    def _is_best(self, found: float) -> bool:
+        """Whether no epoch before came as far towards the goal."""
+        rising = any(measure.rising for measure in self.measures if measure.name == self.goal)
+        best = self.best
+        if best is None or not math.isfinite(found):
+            return math.isfinite(found)
+        before = best.metrics.get(self.goal, best.loss)
+        return found > before if rising else found < before

@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from ..errors import CortexError
+from ..losses.penalties import Penalties
 from ..network import BATCH, Network, sizes_of
 from ..optim import Optimizer, Progress
-from ..optim.update import Update
+from ..optim.update import Treatment, Update
 from ..parameters import Parameters, Weights
 from ..plan import Plan
 from ..shard import split
 from ..team import Team, worth_sharing
 from .model import Model
+from .states import States
 
 Array = Any
 PLANS_KEPT = 4
+LEFT = Treatment(factor=0)
 
 
 class NotFinite(CortexError):
@@ -47,6 +51,8 @@ class Trainer:
         parameters: the arrays that change.
         update: the optimiser and its state.
         steps: how many batches were seen.
+        states, evaluated: what a stateful network carries from step to step, and from one call of
+            ``evaluate`` to the next; ``forget`` them where a sequence ends.
     """
 
     def __init__(
@@ -70,10 +76,12 @@ class Trainer:
         self._sums = self._gradients
         if accumulate > 1:
             self._sums = [self.parameters.gradient() for _ in range(self._shards)]
-        self.update = Update(
-            optimizer, self.parameters, self._sums, treatments=model.treatments, xp=xp
-        )
+        ways = {**model.treatments, **dict.fromkeys(_frozen(model), LEFT)}
+        self.update = Update(optimizer, self.parameters, self._sums, treatments=ways, xp=xp)
+        self._penalties = Penalties(self.parameters, ways, xp)
         self._plans: OrderedDict[Any, Sequence[Plan]] = OrderedDict()
+        dtype = self.parameters.dtype
+        self.states, self.evaluated = (States(self._graph, dtype, xp) for _ in range(2))
 
     @property
     def network(self) -> Network:
@@ -83,13 +91,15 @@ class Trainer:
     def step(self, batch: Mapping[str, Array], progress: Progress | None = None) -> Array:
         """Learns from a batch: an array for each input and target, rows first.
 
-        Returns each term's loss, its weight included.
+        Returns each term's loss, its weight included, and last, if parameters have penalties, what
+        these come to.
 
         Raises:
             NotFinite: a loss is no number; names the first layer whose output is not.
             UsageError: the arrays do not fit.
         """
-        plans = self._plans_for(batch)
+        batch = self.states.join(batch)
+        plans, penalty = self._plans_for(batch), self._penalties.total()
         updates = (self.steps + 1) % self._accumulate == 0
         if updates:
             self.update.begin(progress or Progress(), 1 / self._accumulate)
@@ -97,13 +107,14 @@ class Trainer:
         def work(index: int) -> None:
             self._run(plans, index, batch)
             if updates:
-                self._update(index)
+                self._update(index, plans)
 
         self._team.run(work)
+        self.states.keep(plans)
         if updates:
             self.update.constrain()
         self.steps += 1
-        losses = sum(plan.losses for plan in plans)
+        losses = self._losses(plans, penalty)
         if not self._xp.isfinite(losses).all():
             raise NotFinite(self._first_not_finite(plans))
         return losses
@@ -111,10 +122,11 @@ class Trainer:
     def evaluate(
         self, batch: Mapping[str, Array], values: Collection[str] = ()
     ) -> tuple[Array, Mapping[str, Array]]:
-        """Each term's loss on a batch, and the named values, as inference computes them.
+        """The losses on a batch, as ``step``'s, and the named values, as inference computes them.
 
         The values are the plans' own arrays: copy what is to outlive the next call.
         """
+        batch = self.evaluated.join(batch)
         plans = self._plans_for(batch, evaluating=tuple(sorted(values)))
 
         def work(index: int) -> None:
@@ -124,8 +136,56 @@ class Trainer:
                     step()
 
         self._team.run(work)
+        self.evaluated.keep(plans)
         kept = {name: np.concatenate([plan.v[name] for plan in plans]) for name in values}
-        return sum(plan.losses for plan in plans), kept
+        return self._losses(plans, self._penalties.total()), kept
+
+    @property
+    def settings(self) -> Mapping[str, int | str]:
+        """What else decides the bits of the steps to come, for a given model and optimiser."""
+        return {
+            "seed": self._seed,
+            "shards": self._shards,
+            "accumulate": self._accumulate,
+            "dtype": self.parameters.dtype.name,
+        }
+
+    def state(self) -> Mapping[str, Array]:
+        """What the steps to come need beside the parameters, to be saved; the arrays are in use.
+
+        The optimiser's vectors, the gradients gathered so far where steps accumulate, and what a
+        stateful network carries.
+        """
+        found = {f"optimizer/{name}": array for name, array in self.update.state.items()}
+        if self.steps % self._accumulate:
+            found |= {f"sum/{i}": total for i, total in enumerate(self._sums)}
+        return found | {f"carried/{name}": array for name, array in self.states.arrays.items()}
+
+    def restore(
+        self,
+        parameters: Mapping[str, Array],
+        state: Mapping[str, Array],
+        steps: int,
+        updates: int,
+    ) -> None:
+        """Takes up what ``state`` gave after so many steps and updates of the parameters."""
+        self.steps, self.update.steps = steps, updates
+        for name, array in self.parameters.of.items():
+            array[...] = self._xp.asarray(parameters[name])
+        for name, array in self.update.state.items():
+            array[...] = self._xp.asarray(state[f"optimizer/{name}"])
+        gathered = [array for name, array in state.items() if name.startswith("sum/")]
+        for total in self._sums:
+            total.fill(0)
+        for i, array in enumerate(gathered):  # shards may be fewer now
+            self._sums[i % self._shards] += self._xp.asarray(array)
+        carried = {name: array for name, array in state.items() if name.startswith("carried/")}
+        self.states.take({name.partition("/")[2]: array for name, array in carried.items()})
+
+    def _losses(self, plans: Sequence[Plan], penalty: float) -> Array:
+        """Each term's over all shards, and the penalty if there are any."""
+        losses: Array = sum(plan.losses for plan in plans)
+        return self._xp.append(losses, penalty) if self._penalties else losses
 
     def _run(self, plans: Sequence[Plan], index: int, batch: Mapping[str, Array]) -> None:
         """One shard's forward and backward pass."""
@@ -134,7 +194,8 @@ class Trainer:
             plan = plans[index]
             plan.put(batch)
             plan.step = self.steps
-            plan.run()
+            with np.errstate(all="ignore"):  # what comes of it is looked at
+                plan.run()
         else:
             gradient.fill(0)
         if self._accumulate > 1:
@@ -144,9 +205,14 @@ class Trainer:
             else:
                 self._xp.add(total, gradient, out=total)
 
-    def _update(self, index: int) -> None:
-        """One thread's part of the parameters, once every gradient is there."""
+    def _update(self, index: int, plans: Sequence[Plan]) -> None:
+        """One thread's part of the parameters, once every gradient is there.
+
+        Nothing where a loss is no number: what it came from is to be seen as it was.
+        """
         self._team.meet()
+        if not all(isfinite(loss) for plan in plans for loss in plan.losses.tolist()):
+            return
         self.update.reduce(index)
         if self.update.meets:
             self._team.meet()
@@ -169,6 +235,8 @@ class Trainer:
         self, sizes: Mapping[str, int], evaluating: tuple[str, ...] | None
     ) -> Sequence[Plan]:
         learns = evaluating is None
+        # All threads have a shard or only one has: else those without would be missed at a meet.
+        most = self._shards if sizes[BATCH] >= self._shards else 1
         weights = Weights(self._graph, self.parameters.of, self.parameters.dtype, self._xp)
         return [
             Plan(
@@ -184,7 +252,7 @@ class Trainer:
                 xp=self._xp,
                 seed=self._seed,
             )
-            for shard, rows in split(sizes[BATCH], self._shards, self._team.meet)
+            for shard, rows in split(sizes[BATCH], most, self._team.meet)
         ]
 
     def _fitting(self) -> int:
@@ -202,9 +270,10 @@ class Trainer:
 
         def work(index: int) -> None:
             values = plans[index].walk() if index < len(plans) else ()
-            for place, (name, array) in enumerate(values):
-                if array.dtype.kind == "f" and not self._xp.isfinite(array).all():
-                    found.setdefault(name, place)
+            with np.errstate(all="ignore"):
+                for place, (name, array) in enumerate(values):
+                    if array.dtype.kind == "f" and not self._xp.isfinite(array).all():
+                        found.setdefault(name, place)
 
         self._team.run(work)
         if not found:
@@ -215,3 +284,11 @@ class Trainer:
             f"layer {layer!r}: its output is no longer finite; "
             "lower the learning rate, clip the gradient, or look at the data"
         )
+
+
+def _frozen(model: Model) -> set[str]:
+    """The parameters that only frozen nodes have."""
+    users: dict[bool, set[str]] = {True: set(), False: set()}
+    for node in model.network.graph.nodes:
+        users[node.name in model.frozen].update(node.params.values())
+    return users[True] - users[False]

@@ -1,10 +1,11 @@
 """Gathers requests into batches and runs them on threads of its own.
 
 It knows neither gRPC nor ONNX nor Prometheus: what to run is given with each request, and an
-``Observer`` is told what happened. It never waits by default: while the threads are busy, requests
-gather, and whichever thread is free next takes what fits. One call brings a whole finished batch
-back to the event loop. Even that hand-over costs several times what the smallest models take: runs
-that have shown to be that short are made on the event loop, at once.
+``Observer`` is told what happened. It waits for nobody by default: requests gather while the
+threads are busy, and while the event loop has more of them to read, and whichever thread is free
+next takes what fits. One call brings a whole finished batch back to the event loop. Even that
+hand-over costs several times what the smallest models take: runs that have shown to be that short
+are made on the event loop, at once.
 
 Every model has threads of its own, as many as there are cores at most. So the kernel's scheduler
 shares the cores out between the models, and, unlike a queue that they had in common, it takes a
@@ -16,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from time import monotonic
 from typing import Protocol, Self
@@ -24,11 +24,15 @@ from typing import Protocol, Self
 import numpy as np
 
 from ..errors import Expired, Overloaded, Unavailable
+from .pace import Paces
 from .queue import LEVEL, Arrays, Execute, Follow, Limits, Queue, Ran, Request
 
 INSTANT = 100e-6
 """Seconds below which a run is made on the event loop; handing it over and back costs as much."""
-KINDS = 256  # of runs whose time is remembered: clients choose the shapes
+CALM = 8
+"""Turns of the event loop without a new request after which what waits is handed over. While it has
+more to read, a run that began would take a core from it for the sake of a row or two."""
+PATIENCE = 0.002  # seconds until it is handed over in any case
 
 
 class Observer(Protocol):
@@ -50,6 +54,8 @@ class Batcher:
         self._limits = limits
         self._observer = observer
         self._paces = Paces()
+        self._arrived = 0  # requests, so far
+        self._handing_over = False
         self._changed = threading.Condition()  # guards the next two
         self._queue = Queue(limits)
         self._closed = False
@@ -151,6 +157,19 @@ class Batcher:
             if (waiting := len(self._queue)) >= self._limits.max_queue:
                 raise Overloaded(f"{waiting} requests are waiting already; try again later")
             self._queue.add(request)
+        self._arrived += 1
+        if not self._handing_over:
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over, self._arrived, 0, monotonic() + PATIENCE)
+
+    def _hand_over(self, arrived: int, calm: int, latest: float) -> None:
+        """Wakes a thread once the event loop has nothing more to bring, by ``latest`` anyway."""
+        calm = calm + 1 if arrived == self._arrived else 0
+        if calm < CALM and monotonic() < latest:
+            self._loop.call_soon(self._hand_over, self._arrived, calm, latest)
+            return
+        self._handing_over = False
+        with self._changed:
             self._changed.notify()
 
     async def _answer(self, request: Request) -> Arrays:
@@ -227,29 +246,6 @@ class Batcher:
         for request in batch:
             if request.follow is not None:
                 request.follow(done, request.since)
-
-
-class Paces:
-    """How long runs of each kind and about so many rows took lately; used on the event loop alone.
-
-    A run that others held up says little, one that was quick says much: what is known follows the
-    quicker at once and the slower by and by.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: OrderedDict[tuple[Hashable, int], float] = OrderedDict()
-
-    def seconds(self, kind: Hashable, rows: int) -> float:
-        """How long a run takes; infinity where nothing is known."""
-        return self._seconds.get((kind, rows.bit_length()), math.inf)
-
-    def ran(self, kind: Hashable, rows: int, seconds: float) -> None:
-        """A run of this kind took so long."""
-        key = (kind, rows.bit_length())
-        known = self._seconds.get(key, math.inf)
-        self._seconds[key] = seconds if seconds < known else known + (seconds - known) / 8
-        if len(self._seconds) > KINDS:
-            self._seconds.popitem(last=False)
 
 
 def _expired() -> Expired:

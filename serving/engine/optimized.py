@@ -26,7 +26,7 @@ SMALL = 1024  # bytes: smaller arrays stay in the graph
 class Optimized:
     """Optimized models in ``cache_dir``, by what they were made of and for which machine.
 
-    Opening VGG16 takes half the time; each takes as much room as the weights of its model.
+    Opening MobileNetV2 takes two thirds of the time; each takes as much room as the weights of its model.
     """
 
     def __init__(self, cache_dir: Path) -> None:

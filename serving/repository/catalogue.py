@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...runtime.errors import RepositoryError
-from .layout import FoundModel, find
+from .layout import FoundModel, find, strays
 from .remote import RemoteRoot
 from .roots import LocalRoot, Root
 
 log = logging.getLogger(__name__)
+
+LAYOUT = (
+    "a model lies at NAME/VERSION/model.onnx; NAME has 128 letters, digits and _ . - at most and "
+    "begins with none of the last two, VERSION is a whole number from 1 on"
+)
 
 
 class Catalogue:
@@ -44,10 +49,15 @@ class Catalogue:
         """
         found: dict[str, FoundModel] = {}
         for root in self._roots:
-            for name, model in find(root).items():
+            files = root.files()
+            models = find(root, files)
+            for name, model in models.items():
                 first = found.setdefault(name, model)
                 if first is not model:
-                    self._report(f"{root.place}/{name}", f"{first.root.place}/{name}")
+                    why = f"{first.root.place}/{name} has the same name and comes first"
+                    self._report(f"{root.place}/{name}", why)
+            for stray in strays(files, models):
+                self._report(f"{root.place}/{stray}", LAYOUT)
         return found
 
     def close(self) -> None:
@@ -62,10 +72,10 @@ class Catalogue:
             cache = self._passing = self._passing or _temporary()
         return RemoteRoot(place, cache / "remote")
 
-    def _report(self, hidden: str, first: str) -> None:
+    def _report(self, hidden: str, why: str) -> None:
         if hidden not in self._hidden:
             self._hidden.add(hidden)
-            log.warning("%s: not served: %s has the same name and comes first", hidden, first)
+            log.warning("%s: not served: %s", hidden, why)
 
 
 def _temporary() -> Path:

@@ -11,7 +11,7 @@ As cortex-import writes them, as Triton has them, and bare ones, without setting
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -161,19 +161,23 @@ def given(text: str, name: str) -> Declared:
     return triton.of_fields(fields, name, what)
 
 
-def find(root: Root) -> Mapping[str, FoundModel]:
-    """The models of a repository, by name; what has no graph is none. Blocks.
-
-    Raises:
-        RepositoryError: the repository cannot be listed.
-    """
+def find(root: Root, files: Files) -> Mapping[str, FoundModel]:
+    """The models among the files of a repository, by name; what has no graph is none."""
     folders: dict[str, dict[str, dict[str, Stamp]]] = {}
-    for path, stamp in root.files().items():
+    for path, stamp in files.items():
         name, *between, file = path.split("/")
         if NAME.fullmatch(name) and len(between) < 2:
             folders.setdefault(name, {}).setdefault("".join(between), {})[file] = stamp
     found = (_model(root, name, within) for name, within in sorted(folders.items()))
     return {model.name: model for model in found if model.versions}
+
+
+def strays(files: Files, models: Mapping[str, FoundModel]) -> Iterator[str]:
+    """The graphs that make no model where they lie; what is hidden is meant to make none."""
+    for path in files:
+        hidden = path.startswith(".") or "/." in path
+        if path.endswith(ONNX) and path.split("/")[0] not in models and not hidden:
+            yield path
 
 
 def _model(root: Root, name: str, within: Mapping[str, Files]) -> FoundModel:

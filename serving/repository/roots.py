@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Hashable, Iterator, Mapping
+import stat
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ...runtime.errors import RepositoryError
-from ...runtime.repository import NAME
+
+log = logging.getLogger(__name__)
 
 DEPTH = 3  # ROOT/NAME/VERSION/file
+RESCUED = "lost+found"  # a volume of its own has one, closed to all
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)  # where links may lead
 
 
 class Stamp(NamedTuple):
@@ -62,6 +68,7 @@ class LocalRoot:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._closed: set[str] = set()
         self.place = str(folder)
 
     def files(self) -> Mapping[str, Stamp]:
@@ -72,7 +79,7 @@ class LocalRoot:
                 "(cortex-import writes ./models)"
             )
         try:
-            return dict(_walk(str(self._folder), "", DEPTH))
+            return dict(self._walk(str(self._folder), "", DEPTH))
         except OSError as error:
             raise RepositoryError(f"{error.filename}: {error.strerror}") from None
 
@@ -90,21 +97,38 @@ class LocalRoot:
     def drop(self, folder: Path) -> None:
         """As ``Root``; what is the user's own stays."""
 
-
-def _walk(folder: str, prefix: str, depth: int) -> Iterator[tuple[str, Stamp]]:
-    """The files below a folder; what vanishes while it is looked at was never there."""
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        path = f"{prefix}{entry.name}"
-        if entry.is_dir():
-            if depth > 1 and NAME.fullmatch(entry.name):
-                yield from _walk(entry.path, f"{path}/", depth - 1)
-        elif prefix:  # a file beside the models is none of theirs
-            try:
-                at = entry.stat()
-            except FileNotFoundError:
+    def _walk(self, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, Stamp]]:
+        """The files below a folder; what vanishes while it is looked at was never there."""
+        for entry in self._entries(folder, prefix):
+            path, at = f"{prefix}{entry.name}", _looked_at(entry)
+            if at is None:
                 continue
-            yield path, Stamp(at.st_size, (at.st_mtime_ns, at.st_ino))
+            if stat.S_ISDIR(at.st_mode):
+                if depth > 1 and not entry.name.startswith("."):
+                    yield from self._walk(entry.path, f"{path}/", depth - 1)
+            elif prefix and stat.S_ISREG(at.st_mode):  # who opens a pipe waits for a writer
+                yield path, Stamp(at.st_size, (at.st_mtime_ns, at.st_ino))
+
+    def _entries(self, folder: str, prefix: str) -> Sequence[os.DirEntry[str]]:
+        """What a folder holds. A model's that is closed to us must not close the others."""
+        try:
+            return list(os.scandir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except PermissionError as error:
+            if not prefix:
+                raise
+            if folder not in self._closed and os.path.basename(folder) != RESCUED:
+                self._closed.add(folder)
+                log.warning("%s: not looked at: %s", folder, error.strerror)
+            return []
+
+
+def _looked_at(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """What lies there, behind links; None: nothing, or nothing for us."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return None
+        raise

@@ -107,10 +107,11 @@ class ServedModel:
                 declared = given or await asyncio.to_thread(found.described)
             except Exception as error:
                 self._misdeclared(found, error)
-                return
-            self._problem = ""
-            self._tell_ignored(found, declared)
-            await self._serve(found, declared)
+            else:
+                self._problem = ""
+                self._tell_ignored(found, declared)
+                await self._serve(found, declared)
+            self._shelf.changed(self)  # what failed is a change, too
 
     async def close(self) -> None:
         """Ends all versions when the requests that they have accepted are answered."""
@@ -119,6 +120,7 @@ class ServedModel:
             self._failed.clear()
             self._retire(list(self.versions))
             self._forget()
+            self._shelf.changed(self)
         await asyncio.gather(*self._closing.values())
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ from ..errors import InvalidArgument
 from ..model import Output
 from ..parameters import REQUEST
 from ..plane import Answer, GivenTensor
-from ..shared_memory import BYTE_SIZE, OFFSET, REGION, Regions, Span
+from ..shared_memory import BYTE_SIZE, OFFSET, REGION, Regions, SharedTensor, Span
 from ..tensors import LENGTH, Array, decode, encode
 from . import elements
 from .schema import InferRequest, InferResponse, Parameters, RequestInput, ResponseOutput
@@ -34,25 +34,6 @@ class SentTensor:
     def array(self, datatype: Datatype, what: str) -> Array:
         """The elements, in the tensor's shape; a view of the body if they came as binary data."""
         return self.elements
-
-
-@dataclass(frozen=True, slots=True)
-class SharedTensor:
-    """One input of a request; its elements lie in shared memory until they are asked for."""
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    span: Span
-    regions: Regions
-
-    def array(self, datatype: Datatype, what: str) -> Array:
-        """A copy of the elements, in the tensor's shape.
-
-        Raises:
-            InvalidArgument: the span is not within a region, or has not the size they take.
-        """
-        return decode(self.regions.read(self.span, what), datatype, self.shape, what)
 
 
 @dataclass(frozen=True, slots=True)

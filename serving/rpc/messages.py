@@ -14,7 +14,7 @@ from ..errors import InvalidArgument
 from ..fitting import GivenTensor
 from ..pb import open_inference_grpc_pb2 as pb
 from ..plane import Answer
-from ..shared_memory import OFF, Regions, Span
+from ..shared_memory import OFF, Regions, SharedTensor, Span
 from ..tensors import Array, decode
 from . import contents
 from .parsing import plain
@@ -50,25 +50,6 @@ class SentTensor:
         if self.raw is not None:
             return decode(self.raw, datatype, self.shape, what)
         return contents.array(self.typed, datatype, self.shape, what)
-
-
-@dataclass(frozen=True, slots=True)
-class SharedTensor:
-    """One input of a request; its elements lie in shared memory until they are asked for."""
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    span: Span
-    regions: Regions
-
-    def array(self, datatype: Datatype, what: str) -> Array:
-        """A copy of the elements, of ``datatype``, in the tensor's shape.
-
-        Raises:
-            InvalidArgument: the span is not within a region, or has not the size they take.
-        """
-        return decode(self.regions.read(self.span, what), datatype, self.shape, what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def _mean_squared_error(value: Array, target: Array) -> float:
 
 
 def _cross_entropy(value: Array, target: Array) -> float:
-    return float(-np.sum(target * np.log(value)) / len(value))
+    return float(-np.mean(np.sum(target * np.log(value), axis=-1)))
 
 
 def _inner(value: Array, target: Array) -> float:

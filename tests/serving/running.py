@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cortex.serving.event_loop import event_loop
 from cortex.serving.server import Server, serving
 from cortex.serving.settings import Settings
 
@@ -23,7 +24,7 @@ def anywhere(root: Path, **settings: Any) -> Settings:
 def running(root: Path, **settings: Any) -> Generator[Server]:
     """Serves ``root`` until the block ends."""
     started: Future[tuple[Server, asyncio.Event]] = Future()
-    loop = asyncio.new_event_loop()
+    loop = event_loop()()
 
     async def serve() -> None:
         try:

@@ -125,6 +125,14 @@ def test_requests_gather_while_a_batch_runs() -> None:
     assert len(witness.waited) == 10
 
 
+def test_requests_that_arrive_together_run_together_though_the_thread_is_free() -> None:
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        await asyncio.gather(*(batcher.infer(double, x(n)) for n in range(3)))
+
+    assert run(body).rows == [3]
+
+
 def test_a_request_may_bring_several_rows_and_is_never_cut() -> None:
     async def body(batcher: Batcher, double: Doubling) -> None:
         await held(batcher, double)

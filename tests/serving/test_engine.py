@@ -192,3 +192,15 @@ def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     x = sample(2)
     (answer,) = opened(root, Engine.create(CPU, cache_dir=cache)).run({"x": x}, ["probabilities"])
     np.testing.assert_allclose(answer, expected(x)["probabilities"], rtol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("providers", [("cuda", "cpu"), ("tensorrt", "cuda", "cpu")])
+def test_a_gpu_answers_as_the_check_says(tmp_path: Path, providers: tuple[str, ...]) -> None:
+    dense(tmp_path, providers=providers, devices=(0, 0))
+    model = OpenModel.open(versions(tmp_path)[0], Engines(required=providers[0]))
+    assert (model.fallback, model.program.provider) == ("", providers[0])
+    assert len(model.program.instances) == 2
+    x = sample(3)
+    (found,) = model.program.run({"x": x}, ["probabilities"])
+    np.testing.assert_allclose(found, expected(x)["probabilities"], rtol=1e-4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -265,6 +267,59 @@ def test_of_two_models_with_a_name_the_first_repositorys_counts(
         }
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path}/b/adder: not served: {tmp_path}/a/adder has the same name and comes first"
+    ]
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_graph_that_makes_no_model_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, remote: bool
+) -> None:
+    names = ("my net/1", "net/01", "net/v1", "\u00dcnet/1", ".old/1", "new/.staging-1", "net/2/old")
+    write(tmp_path, {f"{name}/model.onnx": "" for name in names})
+    catalogue = Catalogue([f"file://{tmp_path}" if remote else str(tmp_path)], tmp_path / "x")
+    for _ in range(2):
+        assert not catalogue.scan()
+    said = sorted(record.getMessage() for record in caplog.records)
+    assert [line.partition(": not served: a model lies at ")[0] for line in said] == [
+        f"{'file://' if remote else ''}{tmp_path}/{name}/model.onnx"
+        for name in ("my net/1", "net/01", "net/v1", "\u00dcnet/1")
+    ]
+
+
+def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, {"net/1/model.onnx": "", "pipe/config.pbtxt": ""})
+    for path in ("loop", "net/loop", "net/1/loop"):
+        (tmp_path / path).symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "linked").symlink_to("net")
+    (tmp_path / "through").symlink_to("net/1/model.onnx/more")
+    (tmp_path / "pipe/1").mkdir()
+    os.mkfifo(tmp_path / "pipe/1/model.onnx")  # whoever opens it waits for ever
+    found = Catalogue([str(tmp_path)], None).scan()
+    assert {name: list(model.versions) for name, model in found.items()} == {
+        "net": [1],
+        "linked": [1],
+    }
+
+
+def test_a_closed_folder_closes_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("closed", "lost+found", "open"):
+        write(tmp_path, {f"{name}/1/model.onnx": ""})
+    listed = os.scandir
+
+    def scandir(folder: str) -> Any:  # root, who may run this, is let in everywhere
+        if folder.endswith(("closed", "lost+found")):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    catalogue = Catalogue([str(tmp_path)], None)
+    for _ in range(2):
+        assert list(catalogue.scan()) == ["open"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/closed: not looked at: Permission denied"
     ]
 
 

@@ -8,18 +8,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
+from cortex.serving.batching.batcher import Batcher
+from cortex.serving.client.connection import request
 from cortex.serving.datatypes import Datatype
 from cortex.serving.errors import UNEXPECTED, Code, Internal, RequestError, listed, told
 from cortex.serving.metrics import Metrics
 from cortex.serving.model import Model
 from cortex.serving.models import Models
 from cortex.serving.plane import Plane
+from cortex.serving.rpc.messages import InferRequest
 
-from .repositories import expected, sample
+from .repositories import dense, expected, identity, sample
 from .running import anywhere
 
 
@@ -231,3 +236,36 @@ def test_long_lists_of_names_are_cut() -> None:
     assert listed(["a", "b"]) == "'a', 'b'"
     assert listed([]) == "none"
     assert listed([str(n) for n in range(20)]).endswith("'9', … (20 in all)")
+
+
+@pytest.mark.parametrize(
+    ("config", "timeout"), [({}, 0.05), ({"timeout_ms": 50}, None), ({"timeout_ms": 60_000}, 0.05)]
+)
+def test_a_request_may_take_as_long_as_it_says_or_else_its_model(
+    tmp_path: Path, config: dict[str, Any], timeout: float | None
+) -> None:
+    dense(tmp_path, queue_delay_ms=60_000, max_batch=32, **config)
+
+    async def body(plane: Plane) -> None:
+        with pytest.raises(RequestError) as error:
+            await plane.infer(Ask("dense", [X], timeout=timeout))
+        assert error.value.code is Code.DEADLINE_EXCEEDED
+
+    with_plane(tmp_path, body)
+
+
+def test_a_tensor_reaches_the_batcher_uncopied(tmp_path: Path) -> None:
+    identity(tmp_path, "picture", TensorProto.FLOAT, ("N", 224, 224, 3))
+    given: list[Any] = []
+
+    async def infer(batcher: Batcher, run: object, arrays: Any, **terms: object) -> Any:
+        given.extend(arrays)
+        return arrays
+
+    async def body(plane: Plane) -> None:
+        message = request("picture", {"x": np.ones((1, 224, 224, 3), np.float32)})
+        with mock.patch.object(Batcher, "infer", infer):
+            await plane.infer(InferRequest.read(message))
+        assert np.shares_memory(given[0], np.frombuffer(message, np.uint8))
+
+    with_plane(tmp_path, body)

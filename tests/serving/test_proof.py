@@ -119,3 +119,9 @@ def test_check_prints_what_would_be_served(tmp_path: Path) -> None:
 
 def test_check_needs_a_repository(tmp_path: Path) -> None:
     assert run(str(tmp_path / "nowhere"), "--check").returncode == 3
+
+
+def test_check_of_nothing_is_no_success(tmp_path: Path) -> None:
+    ended = run(str(tmp_path), "--check")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith(f"cortex-serve: {tmp_path}: holds no model to check; a model ")

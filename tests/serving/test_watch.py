@@ -402,6 +402,31 @@ def test_health_follows_the_models(tmp_path: Path) -> None:
         expect(lambda: (health(channel, "adder"), health(channel, "")) == (NOT_SERVING, SERVING))
 
 
+def test_strict_readiness_follows_models_that_never_answered(tmp_path: Path) -> None:
+    async def body(models: Models, plane: Plane) -> None:
+        async def heard(sound: bool) -> None:
+            async with asyncio.timeout(SOON):
+                while models.sound is not sound:
+                    await models.changed.wait()
+                    models.changed.clear()
+
+        models.changed.clear()
+        adder(tmp_path, "bad", wrong=True)
+        await heard(False)
+        models.changed.clear()
+        shutil.rmtree(tmp_path / "bad")
+        await heard(True)
+        adder(tmp_path, "odd")
+        configure(tmp_path, "odd", max_batch=0)
+        await heard(False)
+        models.changed.clear()
+        shutil.rmtree(tmp_path / "odd")
+        await heard(True)
+
+    adder(tmp_path)
+    serve(tmp_path, body)
+
+
 def expect(said: Callable[[], bool]) -> None:
     """Waits until something is so, where nothing else is to be done meanwhile."""
     end = monotonic() + SOON
