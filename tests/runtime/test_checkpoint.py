@@ -374,12 +374,13 @@ def damaged(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     weights.write(path, held, {**file.metadata, TRAINING: text})
 
 
+NOTHING: dict[str, Any] = {}
 DAMAGES: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda at: "{", "a damaged checkpoint"),
     (lambda at: "[" * 100_000, "a damaged checkpoint"),
-    (lambda at: {}, "a damaged checkpoint: optimizer: Field required"),
+    (lambda at: NOTHING, "a damaged checkpoint: optimizer: Field required"),
     (lambda at: {**at, "steps": "many"}, "a damaged checkpoint: steps: "),
-    (lambda at: {**at, "history": [{}]}, "a damaged checkpoint: history.0.number: "),
+    (lambda at: {**at, "history": [NOTHING]}, "a damaged checkpoint: history.0.number: "),
 ]
 
 

@@ -200,12 +200,13 @@ def test_measures_are_values_that_a_spec_can_hold(name: str) -> None:
 
 def test_measures_of_one_class() -> None:
     found, wanted = answers(200, 3)
-    for kind, score in (
+    scores: Any = (
         (measures.Precision, theirs.precision_score),
         (measures.Recall, theirs.recall_score),
         (measures.F1, theirs.f1_score),
-    ):
-        each: Any = score(wanted, found.argmax(1), average=None)
+    )
+    for kind, score in scores:
+        each = score(wanted, found.argmax(1), average=None)
         assert kind("y", "t").of(found, wanted) == pytest.approx(each.mean())
         one = kind("y", "t", class_=1)
         assert one.of(found, wanted) == pytest.approx(each[1])

@@ -226,12 +226,12 @@ def test_parameters_can_be_treated_in_their_own_way() -> None:
     wanted = parameters()
     for (g,) in slopes(wanted):
         slope, w = wanted.views(g), wanted.of
-        w["a/kernel"] -= 0.05 * slope["a/kernel"]
-        w["n/beta"] -= 0.1 * slope["n/beta"]
-        w["b/kernel"] -= 0.1 * (
+        w["a/kernel"][...] -= 0.05 * slope["a/kernel"]
+        w["n/beta"][...] -= 0.1 * slope["n/beta"]
+        w["b/kernel"][...] -= 0.1 * (
             slope["b/kernel"] + 0.2 * w["b/kernel"] + 0.3 * np.sign(w["b/kernel"])
         )
-        w["b/bias"] -= 0.1 * slope["b/bias"]
+        w["b/bias"][...] -= 0.1 * slope["b/bias"]
     v = np.zeros(5)
     for (g,) in slopes(wanted):
         v = 0.5 * v + wanted.views(g)["n/gamma"]

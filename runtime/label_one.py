@@ -1,0 +1,74 @@
+"""Asking a stored network about one example; it needs nothing but the base install."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UsageError
+from .network import Network
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a network says of an example.
+
+    Attributes:
+        guess: the class it finds most probable: its name, or its number where it has none.
+        confidence: its probability.
+        answer: what it is, if that is known.
+    """
+
+    guess: str | int
+    confidence: float
+    answer: str | int | None = None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the guess is the answer; None: nobody knows."""
+        return None if self.answer is None else self.guess == self.answer
+
+
+def label_one(
+    network: Network | Path | str,
+    example: Any,
+    *,
+    labels: Sequence[str] = (),
+    answer: str | int | None = None,
+    output: str = "",
+) -> Labelled:
+    """What a classifier says of one example.
+
+    Args:
+        network: or the file that training saved.
+        example: an array of the input's shape without the batch, or of as many elements.
+        labels: the names of the classes.
+        answer: what it is; a number becomes its name.
+        output: whose classes are asked for, if the network has several outputs.
+
+    Raises:
+        UsageError: the example does not fit, or the output has not as many classes as names.
+    """
+    if not isinstance(network, Network):
+        network = Network.load(Path(network))
+    graph = network.graph
+    names = [name for name in graph.inputs if name not in graph.states]
+    if len(names) != 1:
+        raise UsageError(f"label_one: the network has the inputs {', '.join(names)}, not one")
+    shape = graph.inputs[names[0]].shape[1:]
+    sizes = tuple(size for size in shape if isinstance(size, int))
+    array = np.asarray(example)
+    if len(sizes) == len(shape) and array.size == math.prod(sizes):
+        array = array.reshape(sizes)
+    name = output or next(iter(graph.outputs))
+    scores = network.run({names[0]: array[None]}, [name])[name].reshape(-1)
+    if labels and len(labels) != scores.size:
+        raise UsageError(f"label_one: {len(labels)} names for {scores.size} classes")
+    best = int(scores.argmax())
+    named = labels[answer] if labels and isinstance(answer, int) else answer
+    return Labelled(labels[best] if labels else best, float(scores[best]), named)

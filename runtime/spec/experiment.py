@@ -1,0 +1,83 @@
+"""A training as a spec describes it: built, run, and told about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+
+from .. import nn
+from ..device import array_module
+from ..errors import UsageError
+from ..training import checkpoint
+from ..training.loop import Listener, Run
+from ..training.trainer import Trainer
+from .examples import datasets
+from .listeners import listeners
+from .measures import measures
+from .network import model_of
+from .schema import Spec
+
+
+def build(spec: Spec, told: Sequence[Listener] = ()) -> Run:
+    """The training, ready to begin.
+
+    Raises:
+        CortexError: the data, the network or the losses do not fit together.
+    """
+    model = model_of(spec)
+    training, validation = datasets(spec, model)
+    trainer = Trainer(
+        model,
+        spec.optimizer,
+        shards=spec.shards,
+        accumulate=spec.accumulate,
+        seed=spec.seed,
+        dtype=np.dtype(spec.dtype),
+        xp=array_module(spec.device),
+    )
+    asked = measures(spec, model) if validation else ()
+    return Run(
+        trainer,
+        training,
+        validation,
+        spec.epochs,
+        spec.batch_size,
+        asked,
+        spec.goal or next((each.name for each in asked), "loss"),
+        told,
+        spec.evaluate_every,
+    )
+
+
+def train(spec: Spec, *, resume: bool = False, bar: bool = True) -> Run:
+    """Trains, with everything beside it that the spec asks for, and says how it went."""
+    run = build(spec)
+    click.echo(nn.table(run.trainer.model))
+    if resume:
+        checkpoint.resume(run, _newest(spec))
+    run.listeners = listeners(spec, bar=bar)
+    run.train()
+    best = run.best
+    if best:
+        told = ", ".join(f"{name} {value:.4f}" for name, value in best.metrics.items())
+        click.echo(f"best: epoch {best.number}, {told or f'loss {best.loss:.4f}'}")
+    return run
+
+
+def _newest(spec: Spec) -> Path:
+    """The last checkpoint of a training.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = spec.checkpoint
+    if path is None:
+        raise UsageError("--resume: the spec has no checkpoint to go on from")
+    kept = path.parent.glob(f"{path.stem}-*{path.suffix}")
+    found = [at for at in [path, *kept] if at.exists()]
+    if not found:
+        raise UsageError(f"--resume: {path}: no such file")
+    return max(found, key=lambda at: at.stat().st_mtime_ns)

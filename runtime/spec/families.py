@@ -1,0 +1,109 @@
+"""What a spec can say by name: layers, losses, optimisers, data, measures and their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
+
+from pydantic import AfterValidator, BeforeValidator
+
+from .. import data, losses
+from ..nn import LAYERS, LayerSpec, initializers
+from ..optim import rules
+from ..optim.schedules import (
+    Schedule,
+    cosine,
+    exponential,
+    listed,
+    plateau,
+    polynomial,
+    power,
+    step,
+    warm_up,
+)
+from ..training import measures
+from .forms import named
+
+SCHEDULES: Mapping[str, type[Schedule]] = {
+    each.__name__: each for each in (step, listed, power, exponential, polynomial, cosine, plateau)
+}
+OPTIMIZERS: Mapping[str, type[rules.Optimizer]] = {
+    "sgd": rules.SGD,
+    "adam": rules.Adam,
+    "adamw": rules.AdamW,
+    "rmsprop": rules.RMSProp,
+    "adagrad": rules.Adagrad,
+    "adadelta": rules.Adadelta,
+}
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(mean, deviation²)."""
+
+    deviation: float = 0.01
+    mean: float = 0.0
+
+    def initializer(self) -> Any:
+        return initializers.normal(self.deviation, self.mean)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Evenly in [low, high)."""
+
+    low: float = -0.01
+    high: float = 0.01
+
+    def initializer(self) -> Any:
+        return initializers.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same everywhere."""
+
+    value: float = 0.0
+
+    def initializer(self) -> Any:
+        return initializers.constant(self.value)
+
+
+def _learning_rate(value: Any) -> Any:
+    """Lets the rate be called as in code that has it from elsewhere."""
+    if isinstance(value, Mapping) and "learning_rate" in value and "rate" not in value:
+        return {"rate" if key == "learning_rate" else key: it for key, it in value.items()}
+    return value
+
+
+def _union(*members: Any) -> Any:
+    return Union[members]  # noqa: UP007  of a tuple
+
+
+if TYPE_CHECKING:
+    AnyLayer = LayerSpec
+    AnyLoss = losses.Loss
+    AnyOptimizer = rules.Optimizer
+    AnySource = data.Source
+    AnyAugmentation = data.Augmentation
+    AnyMeasure = measures.Looking
+else:
+    _initializer = _union(
+        Literal[get_args(initializers.Name)],
+        Annotated[
+            named({"normal": Normal, "uniform": Uniform, "constant": Constant}),
+            AfterValidator(lambda it: it.initializer()),
+        ],
+    )
+    _steady = named(SCHEDULES)  # what a warm-up ends in
+    _schedule = named({**SCHEDULES, "warm_up": warm_up}, {Schedule: _steady})
+    AnyLayer = named(LAYERS, by_field={"initial": Mapping[str, _initializer]})
+    AnyLoss = named(losses.NAMED)
+    AnyOptimizer = Annotated[
+        named(OPTIMIZERS, {Schedule: _schedule}), BeforeValidator(_learning_rate)
+    ]
+    AnySource = named(data.NAMED)
+    AnyAugmentation = named(data.AUGMENTATIONS)
+    AnyMeasure = named(measures.NAMED, optional={"on": "", "target": ""})
+    """``on`` is a layer; by default the first output that has a loss."""
