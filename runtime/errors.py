@@ -77,4 +77,5 @@ def problem(error: ValidationError) -> str:
     """The first thing that pydantic found wrong, as one line: where, and what."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    said = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{where}: {said}" if where else said

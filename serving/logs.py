@@ -35,6 +35,7 @@ def configure(settings: Settings) -> None:
             handler.setFormatter(JsonLines())
         elif not isinstance(known, TextLines):
             handler.setFormatter(TextLines(known))
+    logging.captureWarnings(True)  # Pillow's of a large picture, for one
     set_levels(settings)
 
 

@@ -154,6 +154,8 @@ class Models:
         except TimeoutError:
             raise Unavailable(f"model {name!r} is still being loaded; try again") from None
         self._require(name, version)
+        if self._absent(name):
+            raise Unavailable(f"model {name!r} is not loaded")
         which = f"version {version} is not ready" if version else "no version of it is ready"
         raise Unavailable(f"model {name!r}: {which}; the server's log says why")
 
@@ -208,14 +210,17 @@ class Models:
     def _require(self, name: str, version: str) -> None:
         if name not in self:
             raise NotFound(f"model {name!r} is not here; here are {listed(list(self))}")
-        model = self._models.get(name)
-        if model is None or model.gone:
+        if self._absent(name):
             if not version:
                 return
             raise Unavailable(f"model {name!r} is not loaded")
-        versions = [at.version for at in model.states()]
+        versions = [at.version for at in self._models[name].states()]
         if version and version not in versions:
             raise NotFound(f"model {name!r} has no version {version!r}; it has {listed(versions)}")
+
+    def _absent(self, name: str) -> bool:
+        model = self._models.get(name)
+        return model is None or model.gone
 
     def _model(self, name: str) -> ServedModel:
         return self._models.get(name) or self._models.setdefault(

@@ -26,36 +26,34 @@ SMALL = 1024  # bytes: smaller arrays stay in the graph
 class Optimized:
     """Optimized models in ``cache_dir``, by what they were made of and for which machine.
 
-    Opening MobileNetV2 takes two thirds of the time; each takes as much room as the weights of its model.
+    Opening MobileNetV2 takes two thirds of the time; the weights take their room again.
     """
 
     def __init__(self, cache_dir: Path) -> None:
         self._root = cache_dir / FOLDER
 
-    def session(self, model: Path, options: Callable[[], Any], providers: Sequence[Any]) -> Any:
+    def session(self, model: Path, options: Callable[[Path], Any], providers: Sequence[Any]) -> Any:
         """A session of ``model``: of what is kept of it, else of the model, which is then kept.
 
-        ``options`` makes the options of a session. What cannot be read or written is passed over.
+        ``options`` makes the options of a session whose weights lie in a folder. What cannot be
+        read or written is passed over.
         """
         kept = self._root / _key(model)
         if (kept / MODEL).exists():
             try:
-                return self._kept(kept, options(), providers)
+                return self._kept(kept, options(kept), providers)
             except Exception as error:  # onnxruntime's errors have no root but this one
                 log.warning("%s: cannot be used, is made again: %s", kept, error)
                 shutil.rmtree(kept, ignore_errors=True)
         try:
-            return self._made(kept, model, options(), providers)
+            return self._made(kept, model, options(model.parent), providers)
         except Exception as error:
             log.debug("%s: cannot be kept as %s: %s", model, kept, error)
-        return runtime().InferenceSession(str(model), options(), providers)
+        return runtime().InferenceSession(str(model), options(model.parent), providers)
 
     def _kept(self, kept: Path, options: Any, providers: Sequence[Any]) -> Any:
         ort = runtime()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(kept)
-        )
         return ort.InferenceSession(str(kept / MODEL), options, providers)
 
     def _made(self, kept: Path, model: Path, options: Any, providers: Sequence[Any]) -> Any:

@@ -82,7 +82,7 @@ class Engine:
 
     def _session(self, model: Path | ModelProto, folder: Path, providers: Sequence[Any]) -> Any:
         if self.optimized and isinstance(model, Path):
-            return self.optimized.session(model, lambda: self._options(folder), providers)
+            return self.optimized.session(model, self._options, providers)
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         return runtime().InferenceSession(source, self._options(folder), providers)
 

@@ -190,6 +190,15 @@ def test_a_signal_while_models_load_ends_it(
     assert not announced
 
 
+def test_a_sighup_before_it_serves_does_not_end_it(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from cortex.serving import cli, logs\n"
+        "logs.configure = lambda _: (os.kill(os.getpid(), signal.SIGHUP), sys.exit(7))\n"
+        f"cli.serve([{str(tmp_path)!r}])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 7
+
+
 @pytest.mark.parametrize("option", ["--grpc-port", "--http-port", "--metrics-port"])
 def test_a_port_that_is_taken_is_named(tmp_path: Path, option: str) -> None:
     dense(tmp_path)

@@ -319,7 +319,7 @@ def test_clients_say_what_is_loaded(tmp_path: Path) -> None:
             ("bad", "", "UNAVAILABLE", "not loaded"),
         ]
         assert not plane.model_ready("b")
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match="model 'b' is not loaded"):
             await models.get("b")
         await plane.load("b")
         assert await added(models, "b") == 1
