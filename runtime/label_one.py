@@ -69,6 +69,8 @@ def label_one(
     scores = network.run({names[0]: array[None]}, [name])[name].reshape(-1)
     if labels and len(labels) != scores.size:
         raise UsageError(f"label_one: {len(labels)} names for {scores.size} classes")
+    if isinstance(answer, int) and not 0 <= answer < scores.size:
+        raise UsageError(f"label_one: answer {answer} is not from 0 to {scores.size - 1}")
     best = int(scores.argmax())
     named = labels[answer] if labels and isinstance(answer, int) else answer
     return Labelled(labels[best] if labels else best, float(scores[best]), named)

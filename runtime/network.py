@@ -89,13 +89,13 @@ class Network:
         weights.write(path, arrays, {GRAPH: self.graph.to_json()})
 
     @classmethod
-    def load(cls, path: Path) -> Network:
+    def load(cls, path: Path | str) -> Network:
         """Opens what ``save`` wrote; the arrays stay in the file and are mapped.
 
         Raises:
             UnreadableFile: not such a file.
         """
-        file = weights.WeightsFile.open(path)
+        file = weights.WeightsFile.open(Path(path))
         if GRAPH not in file.metadata:
             raise UnreadableFile(f"{path}: its header holds no graph; it was not written by Cortex")
         try:

@@ -38,6 +38,12 @@ def corpus(request: pytest.FixtureRequest) -> Any:
     return path
 
 
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data to train on."""
+    return _folder(DATA)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The last lines say how many real files were used."""
     used = {

@@ -1,4 +1,4 @@
-"""A spec as plain values: YAML with merge keys and anchors, ranges to search, and ``--set``."""
+"""A spec as plain values: YAML, with ranges to search, and what ``--set`` changes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any, Literal
 import yaml
 
 from ..errors import UnreadableFile, UsageError
+from ..files import LARGEST_TEXT, regular
 
-MOST_BYTES = 16 << 20
 EXPONENT = re.compile(r"^[-+]?[0-9]*\.?[0-9]*[eE][-+]?[0-9]+$")
 """Floats as YAML 1.2 has them; PyYAML takes 1e-4 for a text."""
+
+
+BOOL = "tag:yaml.org,2002:bool"
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,11 @@ def read(path: Path) -> dict[str, Any]:
         UsageError: there is no such file.
         UnreadableFile: it is not YAML, or no mapping; the message has the line.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    if len(text) > MOST_BYTES:
-        raise UnreadableFile(f"{path}: more than {MOST_BYTES} bytes are no spec")
+    if not path.exists():
+        raise UsageError(f"{path}: no such file")
+    if regular(path).stat().st_size > LARGEST_TEXT:
+        raise UnreadableFile(f"{path}: more than {LARGEST_TEXT} bytes are no spec")
+    text = path.read_bytes()
     found = parse(text, str(path))
     if not isinstance(found, dict):
         raise UnreadableFile(f"{path}: a spec is a mapping, such as 'network: […]'")
@@ -60,7 +61,9 @@ def parse(text: str | bytes, where: str) -> Any:
         UnreadableFile: it is not YAML.
     """
     try:
-        return yaml.load(text, _Loader)
+        found = yaml.load(text, _Loader)
+        ranges(found)  # an anchor within itself has no end
+        return found
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
@@ -179,3 +182,6 @@ _RANGES: Mapping[str, Callable[[str, Sequence[str], bool], Range]] = {
 }
 _Loader.add_constructor("!hyperopt", _range)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789."))
+for _first in "yYnNoO":  # YAML 1.2 knows only true and false; a loss is "on" something
+    _resolvers = _Loader.yaml_implicit_resolvers
+    _resolvers[_first] = [each for each in _resolvers.get(_first, []) if each[0] != BOOL]

@@ -13,10 +13,10 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
     model_validator,
 )
@@ -70,21 +70,20 @@ def named(
         optional: what fields of that name are where nothing is said.
     """
     names: dict[type[Any], list[str]] = {}
-    for name, made in table.items():
-        names.setdefault(made, []).append(name)
+    for name, thing in table.items():
+        names.setdefault(thing, []).append(name)
     rules = _Rules(instead or {}, by_field or {}, optional or {})
-    forms = tuple(_form(made, kinds, rules) for made, kinds in names.items())
+    forms = tuple(_form(thing, kinds, rules) for thing, kinds in names.items())
     union: Any = Annotated[Union[forms], Options(discriminator="type")]  # noqa: UP007  of a tuple
     alone: Any = Literal[tuple(table)]
-    return Annotated[
-        union,
-        BeforeValidator(_spelled_out, json_schema_input_type=alone | union),
-        AfterValidator(lambda form: form.made()),
-    ]
+    things = tuple(names)
 
+    def made(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, things):
+            return value
+        return check({"type": value} if isinstance(value, str) else value).made()
 
-def _spelled_out(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
+    return Annotated[union, WrapValidator(made, json_schema_input_type=alone | union)]
 
 
 @dataclass(frozen=True)

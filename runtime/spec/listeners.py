@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..live.listener import LivePage
 from ..repository import slug
 from ..training.console import Console
 from ..training.hdf5 import Hdf5History
@@ -33,4 +34,6 @@ def listeners(spec: Spec, *, bar: bool = True) -> list[Listener]:
         found.append(EarlyStop(spec.patience))
     if spec.minutes:
         found.append(TimeLimit(spec.minutes * 60))
+    if spec.live is not None:
+        found.append(LivePage(spec.live, spec.name, spec.labels))
     return found

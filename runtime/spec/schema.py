@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
+    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationError,
@@ -25,7 +26,19 @@ from .forms import Strict
 
 LOGS = (".csv", ".json", ".jsonl", ".h5")
 Count = Annotated[int, Field(ge=1)]
-Layers = tuple[AnyLayer, ...]
+
+
+def _flat(layers: Any) -> Any:
+    """Layers of which some are lists: how YAML's anchors repeat a block."""
+    if not isinstance(layers, list):
+        return layers
+    found: list[Any] = []
+    for each in cast(list[Any], layers):
+        found += _flat(each) if isinstance(each, list) else [each]
+    return found
+
+
+Layers = Annotated[tuple[AnyLayer, ...], BeforeValidator(_flat)]
 
 
 class Base(Strict, use_attribute_docstrings=True):

@@ -1,0 +1,332 @@
+"""Specs: what they say, what is wrong with them and where, and what is built of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cortex.runtime import nn, optim
+from cortex.runtime.errors import CortexError, GraphError, UnreadableFile, UsageError
+from cortex.runtime.losses import CrossEntropy, Huber, MeanSquaredError
+from cortex.runtime.spec import document, families
+from cortex.runtime.spec.experiment import build
+from cortex.runtime.spec.gradient_check import check
+from cortex.runtime.spec.listeners import listeners
+from cortex.runtime.spec.network import model_of
+from cortex.runtime.spec.schema import checked, json_schema
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NETWORK: list[Any] = [
+    {"type": "input", "size": 4},
+    {"type": "linear", "units": 6},
+    "relu",
+    {"type": "linear", "units": 3},
+    "softmax",
+]
+
+
+def spec(**said: Any) -> Any:
+    return checked({"network": NETWORK, **said}, "f.yaml")
+
+
+def digits(folder: Path, rows: int = 40) -> Path:
+    """A file of examples whose class is the place of the largest of three numbers."""
+    x = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
+    np.savez(folder / "d.npz", input=x, target=np.eye(3, dtype=np.float32)[x[:, :3].argmax(1)])
+    return folder
+
+
+# Reading.
+
+TEXTS: list[tuple[str, Any]] = [
+    ("a: 1e-4", {"a": 1e-4}),
+    ("a: -1E+3", {"a": -1000.0}),
+    ("a: e5", {"a": "e5"}),
+    ("on: answer\na: [yes, No, true]", {"on": "answer", "a": ["yes", "No", True]}),
+    ("on: yes\na: true", {"on": "yes", "a": True}),
+    ("define: &b {x: 1}\na: {<<: *b, y: 2}", {"define": {"x": 1}, "a": {"x": 1, "y": 2}}),
+    ("!hyperopt r FLOAT 1e-4 1e-1 LOG", document.Range("r", "FLOAT", (1e-4, 1e-1), True)),
+    ("!hyperopt n INT 4 64", document.Range("n", "INT", (4, 64))),
+    ("!hyperopt c CHOICE relu tanh 3", document.Range("c", "CHOICE", ("relu", "tanh", 3))),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), TEXTS)
+def test_a_text_is_read(text: str, value: Any) -> None:
+    assert document.parse(text, "f.yaml") == value
+
+
+TEXTS_REFUSED = [
+    ("a: 1\nb: 2\na: 3", "f.yaml: line 3 'a' stands twice in one mapping"),
+    ("a: [", "f.yaml: line 1 "),
+    ("a: !python/object/apply:os.system [x]", "could not determine a constructor"),
+    ("a: !hyperopt x FLOAT 1", "write '!hyperopt NAME FLOAT LOW HIGH"),
+    ("a: !hyperopt x FLOAT 2 1", "write '!hyperopt"),
+    ("a: !hyperopt x FLOAT 0 1 LOG", "write '!hyperopt"),
+    ("a: !hyperopt x REAL 0 1", "write '!hyperopt"),
+    ("a: !hyperopt x CHOICE", "write '!hyperopt"),
+    ("a: !hyperopt {x: 1}", "write '!hyperopt"),
+    ("a: \x00", "f.yaml: not YAML: "),
+    ("[" * 5000, "f.yaml: not YAML: "),
+    ("&a [*a]", "f.yaml: not YAML: "),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), TEXTS_REFUSED)
+def test_a_text_that_is_no_spec_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        document.parse(text, "f.yaml")
+    assert message in str(caught.value)
+
+
+def test_a_file_must_be_there_and_a_mapping(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        document.read(tmp_path / "none.yaml")
+    with pytest.raises(UnreadableFile, match="not a regular file"):
+        document.read(tmp_path)
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(UnreadableFile, match="a spec is a mapping"):
+        document.read(tmp_path / "list.yaml")
+
+
+SETTINGS: list[tuple[Any, str, Any]] = [
+    ({"a": 1}, "a=2", {"a": 2}),
+    ({}, "a.b=1e-3", {"a": {"b": 1e-3}}),
+    ({"a": "adam"}, "a.rate=1", {"a": {"type": "adam", "rate": 1}}),
+    ({"a": [1, {"b": 2}]}, "a.1.b=[3]", {"a": [1, {"b": [3]}]}),
+    ({"a": 1}, "a=null", {"a": None}),
+]
+
+
+@pytest.mark.parametrize(("before", "setting", "after"), SETTINGS)
+def test_a_setting_is_put_where_it_says(before: Any, setting: str, after: Any) -> None:
+    kept = json.dumps(before)
+    assert document.overridden(before, [setting]) == after
+    assert json.dumps(before) == kept
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("a", "--set a: write it as PATH=VALUE"),
+        ("a.x.y=1", "before 'y' stands 3"),
+        ("b.7=1", "--set b.7: there is no '7' among 1 items"),
+        ("c=[", "--set c: line 1"),
+    ],
+)
+def test_a_setting_that_has_no_place_is_refused(setting: str, message: str) -> None:
+    with pytest.raises(CortexError) as caught:
+        document.overridden({"a": {"x": 3}, "b": [1]}, [setting])
+    assert message in str(caught.value)
+
+
+# What is wrong, and where.
+
+WRONG: list[tuple[Mapping[str, Any], str]] = [
+    ({"epoch": 3}, "epoch: no such option: 'epoch'; did you mean 'epochs'?"),
+    ({"epochs": 0}, "epochs: input should be greater than or equal to 1, not 0"),
+    ({"network": ["relux"]}, "network.0: no such type: 'relux'; did you mean 'relu'?"),
+    ({"network": [{"type": "conv", "kernel": 3}]}, "network.0.filters: is missing"),
+    (
+        {"network": [{"type": "conv", "kernel": "x", "filters": 3}]},
+        "network.0.kernel: input should be a valid integer, "
+        "unable to parse string as an integer, not 'x'",
+    ),
+    (
+        {"network": [{"type": "linear", "unit": 3}]},
+        "network.0.unit: no such option: 'unit'; did you mean 'units'?",
+    ),
+    ({"network": [{"units": 3}]}, "network.0: say what it is: type is missing"),
+    (
+        {"network": [{"type": "linear", "units": 3, "initial": {"kernel": "hee"}}]},
+        "network.0.initial.kernel: input should be 'auto'",
+    ),
+    ({"optimizer": {"type": "adamm"}}, "optimizer.type: no such type: 'adamm'; did you mean 'adam"),
+    ({"optimizer": {"type": "adam", "rate": "fast"}}, "optimizer.rate: input should be a valid nu"),
+    (
+        {"optimizer": {"type": "sgd", "rate": {"type": "step", "rate": 1}}},
+        "optimizer.rate.every: is missing",
+    ),
+    (
+        {"optimizer": {"rate": {"type": "listed", "rate": 1, "epochs": [2, 1], "rates": [1, 1]},
+                       "type": "sgd"}},
+        "optimizer.rate: epochs must rise",
+    ),
+    (
+        {"epochs": None, "optimizer": {"type": "sgd", "rate": {"type": "cosine", "rate": 1}}},
+        "optimizer: this schedule needs the number of epochs",
+    ),
+    ({"data": {"type": "csv"}}, "data.path: is missing"),
+    ({"augmentation": [{"type": "spin"}]}, "augmentation.0.type: no such type: 'spin'; there are"),
+    ({"measures": ["acuracy"]}, "measures.0: no such type: 'acuracy'; did you mean 'accuracy'?"),
+    ({"losses": [{"loss": "mse"}]}, "losses.0.on: is missing"),
+    ({"losses": [{"loss": {"type": "cross_entropy", "smoothing": 2}, "on": "a"}]},
+     "losses.0.loss: a smoothing of 2.0 is none"),
+    ({"log": "a.txt"}, "log: a.txt: a log ends in .csv, .json, .jsonl, .h5"),
+    ({"validation": "much"}, "validation: no such type: 'much'"),
+    ({"network": 3}, "network: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "message"), WRONG, ids=[message for _, message in WRONG])
+def test_what_is_wrong_is_one_line_with_its_path(said: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(UnreadableFile) as caught:
+        spec(**said)
+    assert str(caught.value).startswith(f"f.yaml: {message}")
+    assert "\n" not in str(caught.value)
+
+
+NO_FIT: list[tuple[Mapping[str, Any], str]] = [
+    (
+        {"network": [{"type": "input", "size": 4}, {"type": "conv", "kernel": 3, "filters": 2}]},
+        "network.1: layer 'convolutional-1' (convolutional): ",
+    ),
+    ({"network": ["relu"]}, "network.0: layer 'relu-1': nothing comes before it"),
+    ({"network": [*NETWORK, {"type": "join", "inputs": ["a", "b"]}]}, "network.5: "),
+    ({"losses": [{"loss": "mse", "on": "lost"}]}, "losses.0.on: no layer is called 'lost'"),
+    ({"optimizers": {"linearr": "sgd"}}, "optimizers: no parameter, layer or kind is called"),
+    ({"network": {"load": "/none"}}, "network.load: /none: no such file"),
+]
+
+
+@pytest.mark.parametrize(("said", "message"), NO_FIT, ids=[message for _, message in NO_FIT])
+def test_what_does_not_fit_is_named_with_its_path(said: Mapping[str, Any], message: str) -> None:
+    with pytest.raises((GraphError, UsageError)) as caught:
+        model_of(spec(**said))
+    assert str(caught.value).startswith(message)
+
+
+# What is built.
+
+
+def test_every_declared_thing_can_be_said() -> None:
+    told = json.dumps(json_schema())
+    for name in [*nn.LAYERS, *families.OPTIMIZERS, *families.SCHEDULES, "warm_up", "center", "csv"]:
+        assert f'"{name}"' in told
+
+
+def test_values_are_those_of_code() -> None:
+    found = spec(
+        optimizer={"type": "sgd", "learning_rate": {"type": "warm_up", "then": {
+            "type": "cosine", "rate": 0.1}, "epochs": 2}, "momentum": 0.9},
+        optimizers={"bias": "adam"},
+    )  # fmt: skip
+    assert found.optimizer == optim.sgd(optim.warm_up(optim.cosine(0.1), 2), momentum=0.9)
+    assert found.optimizers == {"bias": optim.Adam()}
+    model = model_of(found)
+    assert model.treatments["linear-1/bias"].optimizer == optim.Adam()
+    assert "linear-1/kernel" not in model.treatments
+
+
+def test_blocks_may_stand_in_the_network_as_lists() -> None:
+    block = [{"type": "linear", "units": 5}, "relu"]
+    found = spec(network=[NETWORK[0], block, [block, "tanh"]]).network
+    assert [layer.kind for layer in found] == ["input", *["linear", "relu"] * 2, "tanh"]
+
+
+def test_losses_join_the_usual_ones_but_replace_those_of_their_output() -> None:
+    extra = {"loss": "huber", "on": "linear-1", "target": "t", "weight": 0.5}
+    terms = model_of(spec(losses=[extra])).terms
+    assert [type(term.loss) for term in terms] == [CrossEntropy, Huber]
+    assert (terms[1].on, terms[1].target, terms[1].weight) == ("linear-1", "t", 0.5)
+    terms = model_of(spec(losses=[{"loss": "mse", "on": "softmax-1"}])).terms
+    assert [(term.on, term.target) for term in terms] == [("softmax-1", "softmax-1:target")]
+
+
+def test_a_network_goes_on_from_a_stored_one(tmp_path: Path) -> None:
+    file = tmp_path / "model" / "3" / "weights.safetensors"
+    file.parent.mkdir(parents=True)
+    stored = model_of(spec())
+    stored.network.save(file)
+    base = {"load": str(tmp_path / "model"), "drop_from": "linear-2", "freeze": "relu-1",
+            "layers": [{"type": "linear", "units": 2, "name": "head"}, "softmax"]}  # fmt: skip
+    model = model_of(spec(network=base))
+    assert model.network.parameters["head/kernel"].shape == (6, 2)
+    kernel = "linear-1/kernel"
+    assert np.array_equal(model.network.parameters[kernel], stored.network.parameters[kernel])
+    assert "linear-1" in model.frozen
+    assert "head" not in model.frozen
+
+
+@pytest.mark.parametrize("validation", [10, 0.25, {"type": "npz", "path": "d.npz"}])
+def test_a_training_is_built_with_its_data(tmp_path: Path, validation: Any) -> None:
+    run = build(
+        spec(
+            data={"type": "npz", "path": "d.npz"},
+            folder=str(digits(tmp_path)),
+            validation=validation,
+            balanced=True,
+            epoch_size=12,
+            batch_size=6,
+            measures=["accuracy", {"type": "f1", "class": 2}],
+            goal="f1 2",
+            epochs=1,
+        )
+    )
+    assert run.validation
+    assert len(run.validation) == (40 if isinstance(validation, dict) else 10)
+    (epoch,) = run.train()
+    assert epoch.metrics.keys() == {"loss", "accuracy", "f1 2"}
+
+
+ALL = {"log": "a.h5", "tensorboard": "tb", "publish": "m", "patience": 2, "minutes": 1, "live": 0}
+LISTENERS: list[tuple[Mapping[str, Any], str]] = [
+    ({}, "Console Interruptible Best Checkpoints"),
+    ({"save": None, "checkpoint": None, "log": "a.csv"}, "Console Interruptible CsvLog"),
+    (ALL, "Console Interruptible Best Checkpoints Hdf5History TensorBoard Publisher EarlyStop "
+          "TimeLimit LivePage"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "names"), LISTENERS)
+def test_what_is_asked_for_listens(said: Mapping[str, Any], names: str) -> None:
+    assert " ".join(type(each).__name__ for each in listeners(spec(**said))) == names
+
+
+def test_the_name_is_that_of_its_files() -> None:
+    found = spec(name="digits", save="out/{name}.safetensors")
+    assert found.save == Path("out/digits.safetensors")
+    assert found.checkpoint == Path("digits-last.safetensors")
+
+
+def test_data_that_are_missing_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^data: is missing"):
+        build(spec())
+    with pytest.raises(CortexError, match=r"none\.npz"):
+        build(spec(data={"type": "npz", "path": "none.npz"}, folder=str(tmp_path)))
+    asked = spec(data={"type": "npz", "path": "d.npz"}, folder=str(digits(tmp_path)), validation=40)
+    with pytest.raises(UsageError, match=r"^validation: 40 examples do not split"):
+        build(asked)
+
+
+def always(*_: object) -> bool:
+    return True
+
+
+def test_the_gradient_check_finds_a_gradient_that_is_wrong(monkeypatch: Any) -> None:
+    model = model_of(spec())
+    rng = np.random.default_rng(0)
+    batch = {"input-1": rng.normal(size=(4, 4)), "softmax-1:target": np.eye(3)[[0, 1, 2, 0]]}
+    found = check(model, batch)
+    assert {each.name for each in found} == model.network.parameters.keys()
+    assert max(each.error for each in found) < 1e-6
+
+    monkeypatch.setattr(MeanSquaredError, "fuses", always)
+    wrong = model_of(spec(losses=[{"loss": "mse", "on": "softmax-1"}]))
+    assert max(each.error for each in check(wrong, batch)) > 1e-2
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_example_is_a_spec(file: Path) -> None:
+    whole = document.replaced(document.read(file), lambda at: at.values[0])
+    checked({"name": file.stem, **whole}, file.name)
+
+
+def test_the_seeds_network_has_its_number_of_parameters() -> None:
+    model = model_of(checked(document.read(EXAMPLES / "mnist.yaml"), "mnist.yaml"))
+    assert str(nn.table(model)).endswith("Parameter count: 849,780")
