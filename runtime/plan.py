@@ -50,6 +50,7 @@ class Plan:
         grad: the gradient vector; None without ``terms`` or ``Parameters``.
         losses: one element a term, of this shard's rows.
         forward, backward: the steps.
+        parts: (name, forward, backward) of each node and then of each term, to time them.
 
     Raises:
         GraphError: sizes that do not fit, or a name that is missing.
@@ -133,9 +134,10 @@ class Plan:
             if name not in batch:
                 raise UsageError(f"there is no array called {name!r}; there are {sorted(batch)}")
             into, first = self.v[name], self.shard.first_row
-            if len(batch[name]) != (total := self.shard.total or len(into)):
-                raise UsageError(f"{name!r} has {len(batch[name])} rows, expected {total}")
-            write(into, batch[name][first : first + len(into)])
+            rows = batch[name]
+            if len(rows) != (total := self.shard.total or len(into)):
+                raise UsageError(f"{name!r} has {len(rows)} rows, expected {total}")
+            write(into, rows if total == len(into) else rows[first : first + len(into)])
 
     def run(self) -> None:
         """Forward, then backward if there is one."""
@@ -150,7 +152,7 @@ class Plan:
         That is when to look at one that is not kept.
         """
         yield from ((name, self._arrays[name]) for name in self.graph.inputs)
-        for node, steps in zip(self.graph.nodes, self._turns, strict=False):
+        for node, (_, steps, _) in zip(self.graph.nodes, self.parts, strict=False):
             for step in steps:
                 step()
             yield from ((value, self._arrays[value]) for value in self.graph.values(node))
@@ -171,8 +173,12 @@ class Plan:
         passes += [self._bind_term(index, term) for index, term in enumerate(self.terms)]
         unreached = [part for name, part in self._dp.items() if name not in self._grads.reached]
         self.backward += [partial(part.fill, 0) for part in unreached]
-        self._turns = [forward for forward, _ in passes]
-        self.forward += chain.from_iterable(self._turns)
+        names = [
+            *(node.name for node in self.graph.nodes),
+            *(f"loss on {t.on}" for t in self.terms),
+        ]
+        self.parts = [(name, *steps) for name, steps in zip(names, passes, strict=True)]
+        self.forward += chain.from_iterable(forward for forward, _ in passes)
         # Losses first, and those in the order in which their contributions were laid out.
         nodes, losses = passes[: len(self.graph.nodes)], passes[len(self.graph.nodes) :]
         for _, backward in [*losses, *reversed(nodes)]:

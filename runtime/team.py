@@ -39,27 +39,39 @@ class _OneBlasThread:
         self._before: list[int] = []
 
     @functools.cached_property
-    def _pools(self) -> list[Any]:
-        return ThreadpoolController().select(user_api="blas").lib_controllers
+    def _libraries(self) -> list[tuple[Callable[[], int], Callable[[int], object]]]:
+        """How each library's number of threads is read and set."""
+        pools = ThreadpoolController().select(user_api="blas").lib_controllers
+        return [_reached(pool) for pool in pools]
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._users:
-                self._before = [pool.num_threads for pool in self._pools]
-                self._set([1] * len(self._pools))
+                self._before = [read() for read, _ in self._libraries]
+                for _, limit in self._libraries:
+                    limit(1)
             self._users += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._users -= 1
             if not self._users:
-                self._set(self._before)
+                for (_, limit), number in zip(self._libraries, self._before, strict=True):
+                    limit(number)
 
-    def _set(self, numbers: list[int]) -> None:
-        for pool, number in zip(self._pools, numbers, strict=True):
-            # In threadpoolctl only the first thread that ever asked may set OpenBLAS, and others
-            # are ignored, lest they fight; here they take turns.
-            getattr(pool, "_real_set_num_threads", pool.set_num_threads)(number)
+
+def _reached(pool: Any) -> tuple[Callable[[], int], Callable[[int], object]]:
+    """A library's own functions where they are known: a small step is as short as what finds them.
+
+    In threadpoolctl only the first thread that ever asked may set OpenBLAS, and others are ignored,
+    lest they fight; here they take turns.
+    """
+    find = getattr(pool, "_get_symbol", None)
+    if find and pool.internal_api == "openblas" and pool.threading_layer == "pthreads":
+        read, limit = (find(f"openblas_{verb}_num_threads") for verb in ("get", "set"))
+        if read and limit:
+            return read, limit
+    return pool.get_num_threads, getattr(pool, "_real_set_num_threads", pool.set_num_threads)
 
 
 _one_blas_thread = _OneBlasThread()
@@ -92,7 +104,8 @@ class Team:
 
     def meet(self) -> None:
         """Waits until all threads are here: the marker in a plan's steps where shards exchange."""
-        self._barrier.wait()
+        if self._starts:
+            self._barrier.wait()
 
     def run(self, work: Callable[[int], None]) -> None:
         """Calls ``work(i)`` on each thread, and returns when all have returned.
@@ -101,6 +114,9 @@ class Team:
             Exception: the first that any of them raised; the team works on.
         """
         with self._turn, _one_blas_thread:
+            if not self._starts:  # a small step is as short as what starts it
+                work(0)
+                return
             self._work = work
             for start, done in zip(self._starts, self._done, strict=True):
                 done.clear()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ..frame import Array, Frame
 from ..kernels import recurrent
 from ..kernels.recurrent import Run
+from ..kernels.steps import in_turn
 from ..op import Step
 from .recurrent_activations import CellActivation
 
@@ -97,7 +98,21 @@ class BoundCell:
     def recur_back(self, s: int) -> Step:
         """Writes the gradient of the state before s."""
         turn, dz = self.run.turn(), self.run.dz[s]
-        return self.product.input_gradient(turn, dz, self.kernel, self.run.slope(s))
+        kernel = self._laid_back
+        step = self.product.input_gradient(turn, dz, kernel, self.run.slope(s))
+        if kernel is self.kernel or s < self.run.steps[-1]:
+            return step
+        return in_turn([partial(self.xp.copyto, kernel, self.kernel), step])
+
+    @cached_property
+    def _laid_back(self) -> Array:
+        """The kernel for the way back: a matrix is copied once, with its transpose contiguous.
+
+        The products of a step are too small for BLAS to make up for reading across rows.
+        """
+        if self.kernel.ndim > 2:
+            return self.kernel
+        return self.at.scratch(self.kernel.T.shape).T
 
     def sums(self) -> list[Step]:
         if "recurrent_kernel" not in self.at.dp:

@@ -118,9 +118,9 @@ class Adam(Optimizer):
             root = (square / (1 - beta2)) ** 0.5  # of what v was divided by
             xp.multiply(m, beta1, out=m)
             xp.add(m, g, out=m)
-            xp.multiply(g, g, out=g)
+            xp.multiply(g, g, out=t)
             xp.multiply(v, beta2, out=v)
-            xp.add(v, g, out=v)
+            xp.add(v, t, out=v)
             xp.sqrt(v, out=t)
             xp.add(t, self.epsilon * root, out=t)
             xp.divide(m, t, out=t)

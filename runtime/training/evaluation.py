@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ from .trainer import Trainer
 Array = Any
 LOSS = "loss"
 """The sum of all terms, among the measures."""
+WATCHED_ROWS = 500
+"""Examples, or a few more, whose values are kept because somebody watches them."""
 
 
 class Measure(Protocol):
@@ -46,10 +48,22 @@ class Measure(Protocol):
 
 
 class Evaluation:
-    """Losses and measures of a trainer's network as it is now."""
+    """Losses and measures of a trainer's network as it is now.
 
-    def __init__(self, trainer: Trainer, measures: Sequence[Measure] = ()) -> None:
-        self._trainer, self._measures = trainer, measures
+    Args:
+        trainer: whose network.
+        measures: what is to be measured.
+        watched: names of more values to keep, of the first examples.
+
+    Attributes:
+        answers: what the measures looked at in the last run, by name, and the ``watched`` values.
+    """
+
+    def __init__(
+        self, trainer: Trainer, measures: Sequence[Measure] = (), watched: Collection[str] = ()
+    ) -> None:
+        self._trainer, self._measures, self._watched = trainer, measures, watched
+        self.answers: Mapping[str, Array] = {}
 
     def run(self, data: Dataset, batch_size: int) -> Mapping[str, float]:
         """``loss`` and every measure over the dataset, in its own order.
@@ -58,11 +72,14 @@ class Evaluation:
             UsageError: there are no data, or none for a measure.
         """
         values = {measure.on for measure in self._measures}
+        watched = {*self._watched} - values
         self._trainer.evaluated.forget()
         found: dict[str, list[Array]] = {}
         total, rows = 0.0, 0
         for batch in data.batches(batch_size):
-            losses, kept = self._trainer.evaluate(batch, values)
+            losses, kept = self._trainer.evaluate(batch, values | watched)
+            if rows >= WATCHED_ROWS:
+                kept = {name: kept[name] for name in values}
             size = len(next(iter(batch.values())))
             total, rows = total + float(np.sum(losses)) * size, rows + size
             targets = {at.target: _target(batch, at) for at in self._measures}
@@ -71,6 +88,7 @@ class Evaluation:
         if not rows:
             raise UsageError("there are no data to evaluate on")
         whole = {name: np.concatenate(parts) for name, parts in found.items()}
+        self.answers = whole
         measures = {at.name: at.of(whole[at.on], whole[at.target]) for at in self._measures}
         return {LOSS: total / rows, **measures}
 

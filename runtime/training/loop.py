@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,8 @@ class Run:
         losses: of the batches of the epoch under way.
         stop: set it, and training ends after this batch.
         failed: a step went wrong, or was cut off: what the trainer holds is not to be kept.
+        watched: names of values that a listener wants among ``answers``, of the first examples.
+        answers: what the measures looked at in the last evaluation, and those values, by name.
 
     Raises:
         UsageError: a goal that nothing measures.
@@ -88,6 +91,8 @@ class Run:
     losses: list[float] = field(default_factory=list[float])
     stop: bool = False
     failed: bool = False
+    watched: set[str] = field(default_factory=set[str])
+    answers: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if self.goal == LOSS:
@@ -146,7 +151,10 @@ class Run:
         """Every measure on the validation data; nothing without such."""
         if self.validation is None:
             return {}
-        return Evaluation(self.trainer, self.measures).run(self.validation, self.batch_size)
+        evaluation = Evaluation(self.trainer, self.measures, self.watched)
+        metrics = evaluation.run(self.validation, self.batch_size)
+        self.answers = evaluation.answers
+        return metrics
 
     def _epoch(self) -> None:
         began = time.monotonic()

@@ -29,6 +29,7 @@ from .states import States
 Array = Any
 PLANS_KEPT = 4
 LEFT = Treatment(factor=0)
+START = Progress()
 
 
 class NotFinite(CortexError):
@@ -102,7 +103,7 @@ class Trainer:
         plans, penalty = self._plans_for(batch), self._penalties.total()
         updates = (self.steps + 1) % self._accumulate == 0
         if updates:
-            self.update.begin(progress or Progress(), 1 / self._accumulate)
+            self.update.begin(progress or START, 1 / self._accumulate)
 
         def work(index: int) -> None:
             self._run(plans, index, batch)
@@ -115,7 +116,7 @@ class Trainer:
             self.update.constrain()
         self.steps += 1
         losses = self._losses(plans, penalty)
-        if not self._xp.isfinite(losses).all():
+        if not all(map(isfinite, losses.tolist())):
             raise NotFinite(self._first_not_finite(plans))
         return losses
 
@@ -139,6 +140,11 @@ class Trainer:
         self.evaluated.keep(plans)
         kept = {name: np.concatenate([plan.v[name] for plan in plans]) for name in values}
         return self._losses(plans, self._penalties.total()), kept
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """By parameter what the last update came from; the arrays are in use."""
+        return self.parameters.views(self._sums[0])
 
     @property
     def settings(self) -> Mapping[str, int | str]:
@@ -184,8 +190,12 @@ class Trainer:
 
     def _losses(self, plans: Sequence[Plan], penalty: float) -> Array:
         """Each term's over all shards, and the penalty if there are any."""
-        losses: Array = sum(plan.losses for plan in plans)
-        return self._xp.append(losses, penalty) if self._penalties else losses
+        first, *others = [plan.losses.tolist() for plan in plans]
+        for other in others:
+            first = [a + b for a, b in zip(first, other, strict=True)]
+        if self._penalties:
+            first.append(penalty)
+        return self._xp.array(first, self.parameters.dtype)
 
     def _run(self, plans: Sequence[Plan], index: int, batch: Mapping[str, Array]) -> None:
         """One shard's forward and backward pass."""
@@ -211,8 +221,9 @@ class Trainer:
         Nothing where a loss is no number: what it came from is to be seen as it was.
         """
         self._team.meet()
-        if not all(isfinite(loss) for plan in plans for loss in plan.losses.tolist()):
-            return
+        for plan in plans:
+            if not all(map(isfinite, plan.losses.tolist())):
+                return
         self.update.reduce(index)
         if self.update.meets:
             self._team.meet()
@@ -222,13 +233,12 @@ class Trainer:
         self, batch: Mapping[str, Array], evaluating: tuple[str, ...] | None = None
     ) -> Sequence[Plan]:
         inputs = {name: batch[name] for name in self._graph.inputs if name in batch}
-        sizes = sizes_of(self._graph.inputs, inputs)
-        key = (tuple(sorted(sizes.items())), evaluating)
-        if key not in self._plans:
-            self._plans[key] = self._bound(sizes, evaluating)
+        key = (tuple(array.shape for array in inputs.values()), evaluating)
+        if key not in self._plans or len(inputs) < len(self._graph.inputs):
+            self._plans[key] = self._bound(sizes_of(self._graph.inputs, inputs), evaluating)
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
         self._plans.move_to_end(key)
-        while len(self._plans) > PLANS_KEPT:
-            self._plans.popitem(last=False)
         return self._plans[key]
 
     def _bound(

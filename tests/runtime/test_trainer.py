@@ -18,6 +18,7 @@ from cortex.runtime.training.trainer import NotFinite, Trainer
 from cortex.runtime.training.treatments import treated
 
 from .learning import INPUT, TARGET, arrays, model
+from .strict import Strict
 
 Array = Any
 OPTIMIZERS: Mapping[str, Optimizer] = {
@@ -97,14 +98,48 @@ def test_evaluation_learns_nothing() -> None:
     assert losses == pytest.approx([loss], rel=1e-5)
 
 
-def test_what_is_frozen_does_not_learn() -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "treatment"),
+    [
+        (optim.adamw(), Treatment()),
+        (optim.sgd(0.1, weight_decay=0.1, momentum=0.9, clip_norm=0.1), Treatment()),
+        (optim.sgd(0.1), Treatment(l1=0.1)),
+        (optim.sgd(0.1), Treatment(l2=0.1)),
+        (optim.sgd(0.1), Treatment(max_norm=1e-3)),
+        (optim.sgd(0.1), Treatment(optim.adamw(weight_decay=0.1))),
+    ],
+)
+def test_what_is_frozen_does_not_move(optimizer: Optimizer, treatment: Treatment) -> None:
     made = model()
-    frozen = Model(made.network, made.terms, made.treatments, frozenset({"linear-1"}))
-    trainer = Trainer(frozen, optim.adamw())
+    ways = {name: treatment for name in made.network.parameters if "kernel" in name}
+    frozen = Model(made.network, made.terms, ways, frozenset({"linear-1"}))
+    trainer = Trainer(frozen, optimizer)
     learn(trainer, 5)
     for name, array in trainer.parameters.of.items():
         kept = np.array_equal(array, made.network.parameters[name])
         assert kept == name.startswith("linear-1/"), name
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_makes_no_array(name: str, shards: int) -> None:
+    strict, batch = Strict(), arrays()
+    made = nn.sequential(
+        [
+            nn.input(4, name=INPUT),
+            nn.reshape((4, 1)),
+            nn.convolutional(2, filters=6, normalize=True),
+            nn.max_pooling(2, stride=1),
+            nn.dropout(rate=0.2),
+            nn.lstm(5),
+            nn.linear(3),
+            nn.softmax(),
+        ]
+    )
+    trainer = Trainer(made, OPTIMIZERS[name], shards=shards, xp=strict)
+    trainer.step(batch)
+    with strict.armed():
+        trainer.step(batch)
 
 
 @pytest.mark.parametrize("shards", [1, 2])
