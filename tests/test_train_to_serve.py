@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
+from tritonclient.utils import InferenceServerException
 
 from cortex.importer.cli import main as imports
 from cortex.runtime.network import Network
@@ -46,9 +47,17 @@ def served(server: Server, model: str, version: int) -> None:
     """Waits until a version is served."""
     end = monotonic() + SOON
     with triton.InferenceServerClient(str(server.grpc)) as client:
-        while not client.is_model_ready(model, str(version)):
+        while not seen(client, model, version):
             assert monotonic() < end
             sleep(0.01)
+
+
+def seen(client: Any, model: str, version: int) -> bool:
+    """Whether the server has found a version and can be asked for it."""
+    try:
+        return client.is_model_ready(model, str(version))
+    except InferenceServerException:
+        return False
 
 
 def pictures(folder: Path) -> None:

@@ -177,6 +177,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 from cortex.runtime.team import Team
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been started ignoring it
 team, finished = Team(2), []
 
 def work(index):
