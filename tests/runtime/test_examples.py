@@ -112,7 +112,9 @@ def test_characters_of_one_sentence(tmp_path: Path) -> None:
 def test_characters() -> None:
     loss, text = example("characters").main()
     assert loss < 0.4
-    assert "License" in text[100:]
+    learnt = set((EXAMPLES.parent / "LICENSE").read_text().split())
+    words = text[100:].split()[1:-1]  # which are whole
+    assert sum(word in learnt for word in words) > len(words) / 2
 
 
 @pytest.mark.slow
