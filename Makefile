@@ -56,6 +56,7 @@ test-slow: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	$(BIN)/python benchmarks/runtime.py
+	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/import.py
 	$(BIN)/python benchmarks/serve.py
 

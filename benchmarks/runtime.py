@@ -173,7 +173,10 @@ class Theirs:
             turned = case.to_torch.get(i, np.asarray)(array)
             weight.data = torch.from_numpy(np.ascontiguousarray(turned))
         x = x.transpose(0, 3, 1, 2) if case.image else x
-        self._x, self._t = (torch.from_numpy(np.ascontiguousarray(a)) for a in (x, t))
+        # A copy: with one channel a turned array passes for channels last, which is another kernel.
+        self._x, self._t = (
+            torch.empty(a.shape).copy_(torch.from_numpy(np.ascontiguousarray(a))) for a in (x, t)
+        )
 
     def _weights(self) -> list[Any]:
         return list(self._module.parameters())
