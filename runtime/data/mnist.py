@@ -43,7 +43,7 @@ def load_mnist(
             default ``mnist`` in the folder that CORTEX_DATA names, or in ./data.
         split: how many examples of a single pair are for training; by default 85 %.
         digits: whether scikit-learn's digits stand in, and a warning is logged, where there are
-            no files.
+            no files and no ``folder`` was named.
 
     Raises:
         UnreadableFile: there are no such files, or they are damaged.
@@ -53,7 +53,7 @@ def load_mnist(
         raise UsageError(f"MNIST has the parts train and test, not {part!r}")
     place = Path(folder) if folder else Path(os.environ.get(FOLDER, "data")) / "mnist"
     pairs = {name: pair for name, stem in STEMS.items() if (pair := _pair(place, stem))}
-    if not pairs and digits:
+    if not pairs and digits and folder is None:
         log.warning("no MNIST in %s: scikit-learn's digits stand in for it", place)
         images, labels = _small_digits()
     elif pairs:

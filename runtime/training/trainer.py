@@ -143,7 +143,10 @@ class Trainer:
 
     @property
     def gradients(self) -> Mapping[str, Array]:
-        """By parameter what the last update came from; the arrays are in use."""
+        """By parameter what the last update came from, in arrays that are in use.
+
+        An optimiser may write over them: Adadelta leaves the change that it made.
+        """
         return self.parameters.views(self._sums[0])
 
     @property

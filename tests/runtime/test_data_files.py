@@ -119,13 +119,16 @@ def test_where_mnist_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_small_digits_stand_in_and_it_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setenv("CORTEX_DATA", str(tmp_path))
     with caplog.at_level(logging.WARNING), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        train, test = (data.load_mnist(p, tmp_path, digits=True) for p in ("train", "test"))
+        train, test = (data.load_mnist(p, digits=True) for p in ("train", "test"))
     assert "scikit-learn's digits stand in" in caplog.text
     assert (len(train), len(test)) == (1527, 270)
+    with pytest.raises(UnreadableFile, match="no MNIST files"):  # who names a folder means it
+        data.load_mnist("train", tmp_path, digits=True)
     images = whole(train)["input"]
     assert images.shape == (1527, 28, 28, 1)
     assert (images.min(), images.max()) == (-0.5, 0.5)
