@@ -111,8 +111,8 @@ def main(
     from ..runtime.repository import ModelVersion, install, slug
     from .configuration import configured, write
     from .imported import KERAS, Proof, read_model
-    from .keras.file import ModelSource
     from .keras.plugins import load_plugin
+    from .source import ModelSource
 
     recorded = Path(reference) if reference and reference != KERAS else None
     _check_there(file, weights, substitute, recorded, inputs, labels)
@@ -122,7 +122,7 @@ def main(
     source = ModelSource(file, weights, architecture, keras1_backend, substitute)
     imported = read_model(source, proof, precision)
     name = slug(file.stem) if name is None else name
-    config = configured(imported.network.graph, labels, preprocessing)
+    config = configured(imported.reading.network.graph, labels, preprocessing)
     if no_install:
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
             _prove(imported, ModelVersion(name, 0, Path(folder)), None, as_json)
@@ -149,13 +149,13 @@ def _prove(imported: Imported, target: ModelVersion, place: Path | None, as_json
     from .imported import write_version
     from .show import progress, show
 
-    with progress(f"proving {len(imported.network.graph.layers)} layers of {target.name}"):
+    with progress(f"proving {len(imported.reading.network.graph.layers)} layers of {target.name}"):
         report = write_version(imported, target, place)
     if as_json:
         click.echo(report.to_json())
     else:
         show(report)
-    path, required = imported.file.path, imported.proof.required
+    path, required = imported.reading.path, imported.proof.required
     if difference := report.first_difference:
         raise Disagreement(
             f"{path}: layer {difference.layer!r} is the first that differs "

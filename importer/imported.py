@@ -20,16 +20,13 @@ from ..runtime.export import export
 from ..runtime.half import in_half
 from ..runtime.network import Network
 from ..runtime.weights import WeightsFile
+from .formats import read
 from .halved import halved
-from .keras.build import build
-from .keras.converters.substitute import Substitutes
-from .keras.file import KerasFile, ModelSource, read_file
 from .keras.plugins import load_plugin
-from .keras.witness.precision import OURS, coarseness
-from .keras.witness.witnesses import Question, ask_keras
 from .reference import Reference, beside, read_reference
 from .report import OUTSIDE, Evidence, Report, Source
 from .sample import first_states, fitting, given_inputs, sample_inputs
+from .source import Coarse, ModelSource, Reading
 from .verify import Verification
 
 KERAS = "keras"
@@ -64,25 +61,34 @@ class Proof:
 Precision: TypeAlias = Literal["float32", "float16"]
 """What a model is stored and served in."""
 
+HALF = Coarse(
+    1e-2,
+    "stored and served in float16, as --precision says: its difference is up to 0.01",
+)
+
 
 @dataclass(frozen=True)
 class Imported:
-    """A network that was read from a file, and what can be said of it.
+    """A model that was read from a file, and what can be said of it.
 
     ``precision`` is what it is written in; the network here is as the file has it.
     """
 
     source: ModelSource
-    file: KerasFile
-    network: Network
+    reading: Reading
     proof: Proof = field(default_factory=Proof)
     precision: Precision = "float32"
+
+    @property
+    def network(self) -> Network:
+        """What the file describes."""
+        return self.reading.network
 
     @cached_property
     def report(self) -> Report:
         """The proof, computed when it is asked for first."""
         with tempfile.TemporaryDirectory(prefix="cortex-") as folder:
-            name = repository.slug(self.file.path.stem)
+            name = repository.slug(self.reading.path.stem)
             return write_version(self, repository.ModelVersion(name, 0, Path(folder)))
 
 
@@ -97,7 +103,7 @@ def load(
     reference: Path | str | None = None,
     tolerance: float = TOLERANCE,
 ) -> Imported:
-    """Reads a Keras file of any generation: see ``ModelSource``.
+    """Reads a model file: see ``ModelSource``.
 
     ``plugins`` are packages' converters to load first, see ``keras.plugins``.
 
@@ -120,14 +126,13 @@ def load(
     )
     imported = read_model(source, Proof(reference, None, tolerance))
     arrays = {name: np.asarray(array) for name, array in imported.network.parameters.items()}
-    return replace(imported, network=Network(imported.network.graph, arrays))
+    network = Network(imported.network.graph, arrays)
+    return replace(imported, reading=replace(imported.reading, network=network))
 
 
 def read_model(source: ModelSource, proof: Proof, precision: Precision = "float32") -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
-    substitutes = Substitutes.read(source.substitutes) if source.substitutes else Substitutes()
-    file = read_file(source)
-    return Imported(source, file, build(file, substitutes), proof, precision)
+    return Imported(source, read(source), proof, precision)
 
 
 def write_version(
@@ -143,7 +148,7 @@ def write_version(
     """
     start, proof = time.monotonic(), imported.proof
     attempt = _attempt(imported, target.path)
-    other = imported.file.other_backend
+    other = imported.reading.other_backend
     if other and attempt.reference and attempt.verification.first_difference:
         source = replace(imported.source, keras1_backend=other)
         second = _attempt(read_model(source, proof, imported.precision), target.path)
@@ -178,7 +183,7 @@ class Attempt:
             verified=evidence in OUTSIDE and not warnings and found.first_difference is None,
             evidence=evidence,
             reference=self.reference.name if self.reference else "",
-            source=_source(imported.file),
+            source=_source(imported.reading),
             layers=tuple(found.layers()),
             outputs=tuple(found.outputs()),
             first_difference=found.first_difference,
@@ -195,9 +200,9 @@ def _attempt(imported: Imported, folder: Path) -> Attempt:
     network, model = _write(imported.network, folder, half)
     reference = _reference(imported, network)
     inputs = _inputs(proof, network, reference)
-    notes = (*imported.file.notes, *(reference.notes if reference else ()))
+    notes = (*imported.reading.notes, *(reference.notes if reference else ()))
     tolerance = proof.tolerance
-    for coarse in (reference and coarseness(imported.file), OURS if half else None):
+    for coarse in (reference and imported.reading.coarse, HALF if half else None):
         if coarse:
             tolerance, notes = max(tolerance, coarse.tolerance), (*notes, coarse.note)
     verification = Verification(network, reference, tolerance, imported.precision)
@@ -224,25 +229,17 @@ def _not_finite(network: Network) -> Iterator[str]:
 
 
 def _reference(imported: Imported, network: Network) -> Reference | None:
-    proof, path = imported.proof, imported.file.path
+    proof, reading = imported.proof, imported.reading
     if proof.reference == KERAS:
-        with tempfile.TemporaryDirectory(prefix="cortex-keras-") as folder:
-            question = _question(imported, network)
-            said = ask_keras(question, Path(folder))
-            return replace(read_reference(said.path, said.evidence), notes=said.notes)
+        if reading.real_keras is None:
+            raise UsageError(f"--reference {KERAS}: Keras cannot run {reading.path}")
+        return reading.real_keras(_own_inputs(proof, network))
     if proof.reference is not None:
         return read_reference(Path(proof.reference))
     weights = imported.source.weights
-    file = beside(path) or (weights and beside(weights))
-    return read_reference(file) if file else None
-
-
-def _question(imported: Imported, network: Network) -> Question:
-    """What real Keras is asked: states it begins with zeros, as our first call does."""
-    graph = network.graph
-    inputs = _own_inputs(imported.proof, network)
-    own = {name: array for name, array in inputs.items() if name not in graph.states}
-    return Question(imported.source, imported.file, own, list(graph.layers))
+    if file := beside(reading.path) or (weights and beside(weights)):
+        return read_reference(file)
+    return reading.witness(_own_inputs(proof, network)) if reading.witness else None
 
 
 def _own_inputs(proof: Proof, network: Network) -> dict[str, Array]:
@@ -272,9 +269,12 @@ def _inputs(proof: Proof, network: Network, reference: Reference | None) -> Mapp
     return fitting(graph, given | first_states(graph, given), reference.name)
 
 
-def _source(file: KerasFile) -> Source:
-    with file.path.open("rb") as raw:
+def _source(reading: Reading) -> Source:
+    with reading.path.open("rb") as raw:
         digest = hashlib.file_digest(raw, "sha256").hexdigest()
     return Source(
-        file=file.path.name, sha256=digest, format=file.format, keras_version=file.keras_version
+        file=reading.path.name,
+        sha256=digest,
+        format=reading.format,
+        keras_version=reading.keras_version,
     )

@@ -7,7 +7,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ...runtime.errors import CortexError, GraphError, UnreadableFile, Unsupported
-from ...runtime.ir import Graph, Node
 from ...runtime.ir import Layer as SourceLayer
 from ...runtime.network import Network
 from ...runtime.tensor import STRING, Size, Tensor
@@ -58,8 +57,7 @@ def build(file: KerasFile, substitutes: Substitutes = NOTHING) -> Network:
         model = Model(wiring, shelf, builder, origin)
         results = model.call(inputs)
         shelf.check_empty()
-        outputs = _outputs(builder, wiring, results)
-        graph = _used(builder, outputs)
+        return builder.network(_outputs(builder, wiring, results))
     except GraphError as error:
         raise UnreadableFile(f"{file.title}: {error}") from None
     except CortexError as error:
@@ -68,20 +66,6 @@ def build(file: KerasFile, substitutes: Substitutes = NOTHING) -> Network:
         raise UnreadableFile(
             f"{file.title}: its architecture cannot be understood: {type(error).__name__} {error}"
         ) from error
-    return Network(graph, builder.parameters)  # pyright: ignore[reportArgumentType]
-
-
-def _used(builder: Builder, outputs: Mapping[str, str]) -> Graph:
-    """The graph without the nodes that lead to no output and no layer."""
-    needed = {*outputs.values(), *(layer.value for layer in builder.layers.values())}
-    nodes: list[Node] = []
-    for node in reversed(builder.nodes):
-        if needed.intersection(builder.values[node.name]):
-            nodes.append(node)
-            needed.update(node.inputs)
-    return Graph(
-        builder.inputs, tuple(reversed(nodes)), outputs, builder.layers, builder.state_outputs
-    )
 
 
 class Model:
@@ -250,7 +234,7 @@ def _with_constants(layer: Layer, call: Call) -> Call:
 
 
 def _outputs(builder: Builder, wiring: Wiring, results: Any) -> dict[str, str]:
-    """The value of each output, by the layer it comes from; then the states for the next call."""
+    """The value of each output, by the layer it comes from."""
     outputs: dict[str, str] = {}
     for ref, value in zip(wiring.output_refs, _parts(results), strict=True):
         if not isinstance(value, Value):
@@ -261,8 +245,6 @@ def _outputs(builder: Builder, wiring: Wiring, results: Any) -> dict[str, str]:
         outputs[name] = (
             builder.turned(value.name, value.axes, ref.layer) if value.axes else value.name
         )
-    for state, value in builder.states.items():
-        outputs[builder.state_outputs[state]] = value
     return outputs
 
 

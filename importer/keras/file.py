@@ -15,10 +15,11 @@ import numpy as np
 from ...runtime.errors import UnreadableFile, UsageError
 from .. import architectures
 from ..deferred import Array, Deferred
+from ..sniff import refusal, sniff
+from ..source import ModelSource
 from .arrays import TREES, Arrays, Place, of_layers
 from .containers.archive import Archive, Tree, open_archive, read_shards
 from .containers.hdf5 import LARGEST_TEXT, Group, open_file
-from .containers.sniff import refusal, sniff
 from .containers.text import parse_architecture
 from .keras1 import translate_model, written_on
 from .keras1.keras0 import arrays_by_name, is_keras_0
@@ -91,25 +92,6 @@ KERAS_0 = "0"
 
 WEIGHTS_ONLY = "keras-weights:"
 """What the format of a file without an architecture begins with; its architecture follows."""
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model comes from, as a user names it.
-
-    Attributes:
-        path: a full model, an architecture, or weights of a known architecture.
-        weights: the weights for an architecture, or to use instead of those of a full model.
-        architecture: the name of a built-in architecture, for a file of weights only.
-        keras1_backend: what a file of Keras 1 was written on, where it does not say.
-        substitutes: a mapping that says what layers compute, see ``keras.substitute``.
-    """
-
-    path: Path
-    weights: Path | None = None
-    architecture: str | None = None
-    keras1_backend: str | None = None
-    substitutes: Path | None = None
 
 
 def read_file(source: ModelSource) -> KerasFile:

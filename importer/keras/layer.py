@@ -18,6 +18,7 @@ from ...runtime.errors import UnreadableFile, Unsupported
 from ...runtime.ir import Node
 from ...runtime.op import Operation
 from ...runtime.tensor import Size, Tensor
+from ..builder import channels_first
 from ..deferred import Deferred
 from .arrays import Arrays
 from .builder import Builder
@@ -186,14 +187,11 @@ class Layer:
 
     def tensor(self, x: Value) -> Tensor:
         """Shape and dtype as Keras has them."""
-        tensor = self.builder.types[x.name]
-        return Tensor(
-            tuple(tensor.shape[axis] for axis in x.axes or range(tensor.rank)), tensor.dtype
-        )
+        return Tensor(self.shape(x), self.builder.types[x.name].dtype)
 
     def shape(self, x: Value) -> tuple[Size, ...]:
         """The shape, batch first; a name stands for an open size."""
-        return self.tensor(x).shape
+        return self.builder.shape(x)
 
     def rank(self, x: Value) -> int:
         """Number of axes, the batch included."""
@@ -270,15 +268,12 @@ class Layer:
 
     def channels_last(self, x: Value) -> Value:
         """A tensor whose channels are axis 1, with its channels last."""
-        rank = self.rank(x)
-        order = (0, *range(2, rank), 1)
-        axes = tuple(x.axes[axis] for axis in order) if x.axes else order
-        return Value(self.builder.turned(x.name, axes, self.path))
+        return Value(self.builder.channels_last(x, self.path))
 
     def channels_first(self, x: Value) -> Value:
         """The tensor of that channels-last value whose channels are axis 1."""
-        rank = self.rank(x)
-        return Value(x.name, (0, rank - 1, *range(1, rank - 1)))
+        first = channels_first(x.name, self.rank(x))
+        return Value(first.name, first.axes)
 
     def constant(self, value: Any, dtype: str = "float32") -> Value:
         """A constant tensor: a number or nested lists of numbers."""

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from cortex.importer.imported import Proof, read_model
-from cortex.importer.keras.file import ModelSource, read_file
+from cortex.importer.keras.file import read_file
 from cortex.importer.keras.witness import witnesses
 from cortex.importer.keras.witness.misread import misread
 from cortex.importer.keras.witness.oracle import check_order, main
 from cortex.importer.keras.witness.witnesses import Question, Witness, ask_keras
+from cortex.importer.source import ModelSource
 from cortex.runtime.errors import MissingExtra, Unsupported
 
 from .keras_files import dense_arrays, entry, functional, given, link, small_model, write

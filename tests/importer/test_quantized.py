@@ -10,8 +10,9 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.keras.converters.quantized import quantization_mode, unpacked
-from cortex.importer.keras.file import ModelSource, read_file
+from cortex.importer.keras.file import read_file
 from cortex.importer.keras.witness.precision import coarseness
+from cortex.importer.source import ModelSource
 from cortex.runtime.errors import Unsupported
 
 from .keras_files import entry, floats, functional, given, link, write

@@ -15,7 +15,7 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.imported import Proof, read_model
-from cortex.importer.keras.file import ModelSource
+from cortex.importer.source import ModelSource
 from cortex.runtime.errors import Unsupported
 
 with np.load(Path(__file__).with_name("recent_keras.npz")) as stored:

@@ -15,8 +15,8 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.keras.containers.hdf5 import open_file
-from cortex.importer.keras.containers.sniff import Kind, refusal, sniff
 from cortex.importer.keras.containers.text import parse_architecture
+from cortex.importer.sniff import Kind, refusal, sniff
 from cortex.runtime.errors import UnreadableFile
 from cortex.runtime.hdf5.probe import probe
 

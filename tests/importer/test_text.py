@@ -14,9 +14,8 @@ import pytest
 
 from cortex.importer import load
 from cortex.importer.imported import Proof, read_model
-from cortex.importer.keras.file import ModelSource
-from cortex.importer.keras.witness.witnesses import Question, ask_keras
 from cortex.importer.sample import given_inputs, sample_inputs
+from cortex.importer.source import ModelSource
 from cortex.runtime.errors import CortexError, Unsupported, UsageError
 from cortex.runtime.network import Network
 
@@ -278,9 +277,10 @@ def test_the_report_is_of_two_engines(tmp_path: Path) -> None:
 def test_real_keras_is_not_asked(tmp_path: Path) -> None:
     imported = read_model(ModelSource(text_model(tmp_path)), Proof())
     inputs = sample_inputs(imported.network.graph)
-    question = Question(imported.source, imported.file, inputs, [])
+    ask = imported.reading.real_keras
+    assert ask
     with pytest.raises(Unsupported, match="its input 'x' holds strings, which only Keras on Tens"):
-        ask_keras(question, tmp_path)
+        ask(inputs)
 
 
 def test_strings_to_check_with(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from ....runtime.hdf5.limits import (
 from ....runtime.hdf5.probe import probe
 from ....runtime.hdf5.stretch import Stretch
 from ...deferred import Array, Deferred
-from .sniff import refusal, sniff
+from ...sniff import refusal, sniff
 
 RAW = (np.dtype("V2"), np.dtype("<u2"))  # what Keras 3 stores bfloat16 as
 Opener = Callable[[], AbstractContextManager[h5py.File]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ...source import Coarse
 from ..converters.quantized import quantization_mode
 from ..file import KerasFile
 from .facts import layers_in
@@ -14,21 +14,9 @@ MULTIPLYING = ("Dense", "EinsumDense", "ReversibleEmbedding")
 """The layers that Keras 3 may have round what goes into them to 8 bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coarse:
-    """The largest difference of a layer, relative to its scale, that rounding explains; and why."""
-
-    tolerance: float
-    note: str
-
-
 HALF = Coarse(
     1e-2,
     "Keras computes it in float16, Cortex in float32 and float64: their difference is up to 0.01",
-)
-OURS = Coarse(
-    1e-2,
-    "stored and served in float16, as --precision says: its difference is up to 0.01",
 )
 BRAIN = Coarse(
     5e-2,

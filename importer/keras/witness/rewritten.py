@@ -15,9 +15,10 @@ from typing import Any
 
 from ....runtime.check import Array
 from ....runtime.errors import Unsupported
+from ...source import ModelSource
 from ..arrays import Arrays, Shelf
 from ..build import in_order, shelf_inside, shelf_of
-from ..file import ModelSource, read_file
+from ..file import read_file
 from ..layer import NEUTRAL
 from ..origin import Origin
 from ..wiring import Call, Constant, LayerFacts, Ref, Wiring, read_wiring

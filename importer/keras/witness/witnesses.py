@@ -20,7 +20,8 @@ import numpy as np
 from ....runtime.check import Array
 from ....runtime.errors import MissingExtra, Unsupported
 from ...report import Evidence
-from ..file import KerasFile, ModelSource
+from ...source import ModelSource
+from ..file import KerasFile
 from ..wiring import read_wiring
 from .misread import misread
 from .oracle import SECONDS

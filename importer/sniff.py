@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from ....runtime.hdf5.stretch import Stretch
+from ..runtime.hdf5.stretch import Stretch
 
 Kind = Literal[
     "hdf5", "zip", "directory", "json", "yaml", "nippy", "numpy", "caffemodel", "prototxt",
