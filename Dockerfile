@@ -31,6 +31,6 @@ USER 10001
 EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('CORTEX_SERVE_HTTP_PORT', 8000)}/v2/health/ready\", timeout=2)"]
+    CMD ["cortex-status", "--health"]
 ENTRYPOINT ["cortex-serve"]
 CMD ["/models"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +30,18 @@ def serve(models: Sequence[str], config: object, check: bool, **given: Any) -> N
     as CORTEX_SERVE_OPTION, such as CORTEX_SERVE_GRPC_PORT.
     """
     import asyncio
-    import os
     import signal
 
+    if not check:
+        # Until the event loop takes them up. The kernel keeps a signal without a handler from the
+        # first process of a container, which then would not end.
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes early must not end it
     settings = Settings(models, **given)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines are for who builds it
     # The thread that asks it for events does its input and output too: one hand-over less, and a
     # tenth of a small request's cost. A grpcio that knows no such choice passes over it.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
-
-    if not check:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes early must not end it
 
     from . import logs
     from .event_loop import event_loop
@@ -56,19 +58,21 @@ def serve(models: Sequence[str], config: object, check: bool, **given: Any) -> N
         raise KeyboardInterrupt
 
 
+def _leave(number: int, frame: object) -> None:
+    os._exit(0)
+
+
 def _check(settings: Settings) -> None:
     """Prints what comes of each version; the exit code is 1 where one would not be served."""
+    from .columns import aligned
     from .repository.catalogue import LAYOUT
     from .repository.proof import COLUMNS, outcomes
 
     found = list(outcomes(settings))
     if not found:
         raise RepositoryError(f"{', '.join(settings.models)}: holds no model to check; {LAYOUT}")
-    rows = [COLUMNS, *(outcome.row for outcome in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]))
+    for line in aligned([COLUMNS, *(outcome.row for outcome in found)]):
+        click.echo(line)
     if any(outcome.reason for outcome in found):
         raise Disagreement("some versions would not be served; the last column says why")
 

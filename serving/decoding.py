@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..runtime.errors import UnreadableFile
+from ..runtime.pictures import PictureReader
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.repository import ModelConfig
 from .datatypes import BYTES
 from .engine.providers import cores
 from .engine.session import TensorSpec
 from .errors import InvalidArgument
-from .pictures import PictureReader, picture_readers
+from .pictures import picture_readers
 from .tensors import Array
 
 

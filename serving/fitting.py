@@ -10,6 +10,9 @@ from .engine.session import TensorSpec
 from .errors import InvalidArgument, listed
 from .tensors import Array, text
 
+LONG = 64 << 10
+"""Bytes of elements that are decoded one by one, from which on it is done away from the event loop.
+"""
 MOST = 64
 """Sets of shapes remembered as fitting: clients choose them."""
 
@@ -30,6 +33,11 @@ class GivenTensor(Protocol):
     @property
     def shape(self) -> Sequence[int]:
         """Its shape, as the client wrote it."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether its elements take so long to decode that the event loop would notice."""
         ...
 
     def array(self, datatype: Datatype, what: str) -> Array:

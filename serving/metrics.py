@@ -7,10 +7,11 @@ it. Labels are our models, never a client's words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from platform import python_version
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -24,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from .devices import memories
+from .devices import Memory, memories
 from .errors import Code
 from .statistics import NS, Histogram, Statistics
 
@@ -32,6 +33,8 @@ MODEL = ("model", "version")
 PARTS = ("input", "infer", "output")
 
 Read: TypeAlias = Callable[[Statistics], float]
+Families: TypeAlias = Iterator[tuple[str, Callable[[], Metric]]]
+"""What there is, by name, and how it is made."""
 COUNTERS: dict[str, tuple[str, Read]] = {
     "cortex_executions": ("Batches run.", lambda at: at.executions),
     "cortex_inferences": ("Rows of all batches.", lambda at: at.inferences),
@@ -73,6 +76,13 @@ HISTOGRAMS: dict[str, tuple[str, Callable[[Statistics], tuple[Histogram, float]]
         lambda at: (at.execute_seconds, at.execute_ns / NS),
     ),
     "cortex_batch_rows": ("Rows of a batch.", lambda at: (at.batch_rows, at.inferences)),
+}
+DEVICES: dict[str, tuple[str, Callable[[Memory], float]]] = {
+    "cortex_device_memory_bytes": ("Memory of a device.", lambda at: at.total),
+    "cortex_device_memory_used_bytes": (
+        "Memory of a device that is in use, by any process.",
+        lambda at: at.used,
+    ),
 }
 TRITON: dict[str, tuple[str, Read]] = {
     "nv_inference_request_success": (
@@ -149,35 +159,46 @@ class Metrics:
         """Counts a request that reached no model."""
         self._unknown.answered(code, 0.0)
 
-    def page(self, accept: str) -> tuple[bytes, str]:
-        """All metrics and their content type, in the format an ``Accept`` header asks for."""
+    def page(self, accept: str, names: Container[str] = ()) -> tuple[bytes, str]:
+        """Metrics and their content type, in the format that an ``Accept`` header asks for.
+
+        ``names``: of those wanted, among ours; none: all. A thousand models have 6 MB.
+        """
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        chosen: Any = _Collector(self._families, names) if names else self.registry
+        return encode(chosen), content_type
 
-    def _families(self) -> Iterator[Metric]:
-        all_of_them = self.models()
-        yield _requests([*all_of_them, self._unknown])
-        yield _compute(all_of_them)
+    def _families(self) -> Families:
+        every = self.models()
+        yield "cortex_requests", lambda: _requests([*every, self._unknown])
+        yield "cortex_compute_seconds", lambda: _compute(every)
         for name, (text, read) in COUNTERS.items():
-            yield _filled(CounterMetricFamily(name, text, labels=MODEL), all_of_them, read)
+            yield name, partial(_filled, CounterMetricFamily(name, text, labels=MODEL), every, read)
         for name, (text, read) in GAUGES.items():
-            yield _filled(GaugeMetricFamily(name, text, labels=MODEL), all_of_them, read)
+            yield name, partial(_filled, GaugeMetricFamily(name, text, labels=MODEL), every, read)
         for name, (text, parts) in HISTOGRAMS.items():
-            yield _histogram(HistogramMetricFamily(name, text, labels=MODEL), all_of_them, parts)
-        yield from _memory()
-        yield InfoMetricFamily("cortex_build", "What is running.", self._build)
+            histogram = HistogramMetricFamily(name, text, labels=MODEL)
+            yield name, partial(_histogram, histogram, every, parts)
+        for name, (text, size) in DEVICES.items():
+            yield name, partial(_memory, GaugeMetricFamily(name, text, labels=("device",)), size)
+        yield "cortex_build", lambda: InfoMetricFamily("cortex_build", "What runs.", self._build)
 
-    def _triton_families(self) -> Iterator[Metric]:
+    def _triton_families(self) -> Families:
         for name, (text, read) in TRITON.items():
-            yield _filled(UntypedMetricFamily(name, text, labels=MODEL), self.models(), read)
+            family = UntypedMetricFamily(name, text, labels=MODEL)
+            yield name, partial(_filled, family, self.models(), read)
 
 
 class _Collector(Collector):
-    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
-        self._families = families
+    """Makes the families that are wanted; no ``names``: all."""
+
+    def __init__(self, families: Callable[[], Families], names: Container[str] = ()) -> None:
+        self._families, self._names = families, names
 
     def collect(self) -> Iterable[Metric]:
-        return self._families()
+        for name, make in self._families():
+            if not self._names or name in self._names:
+                yield make()
 
 
 _Plain: TypeAlias = CounterMetricFamily | GaugeMetricFamily | UntypedMetricFamily
@@ -225,17 +246,7 @@ def _compute(models: Sequence[Statistics]) -> Metric:
     return family
 
 
-def _memory() -> Iterator[Metric]:
-    total = GaugeMetricFamily(
-        "cortex_device_memory_bytes", "Memory of a device.", labels=("device",)
-    )
-    used = GaugeMetricFamily(
-        "cortex_device_memory_used_bytes",
-        "Memory of a device that is in use, by any process.",
-        labels=("device",),
-    )
+def _memory(family: GaugeMetricFamily, size: Callable[[Memory], float]) -> Metric:
     for device in memories():
-        total.add_metric((device.name,), device.total)
-        used.add_metric((device.name,), device.used)
-    yield total
-    yield used
+        family.add_metric((device.name,), size(device))
+    return family

@@ -6,14 +6,18 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.repository import ModelConfig, ModelVersion
+from ..runtime.digests import verify
+from ..runtime.export import layers, read, select
+from ..runtime.repository import REPORT, ModelConfig, ModelVersion
 from .batching.batcher import Batcher
 from .batching.queue import Follow, Limits
 from .datatypes import Datatype, of_element
 from .decoding import Decoding
 from .engine.engines import Engines
+from .engine.external import located
 from .engine.layers import LayerPrograms
 from .engine.replay import Proof, replay
 from .engine.session import Engine, Program, Run, TensorSpec
@@ -44,6 +48,7 @@ class Output:
 class OpenModel:
     """A model whose sessions are open and reproduce its check; nothing of it runs yet.
 
+    ``weights`` is the folder that those of ``graph`` lie in.
     ``config`` says what was measured where it left that open. ``fallback``: why it does not run on
     the provider it should run on; empty if it does.
     """
@@ -51,6 +56,7 @@ class OpenModel:
     version: ModelVersion
     config: ModelConfig
     graph: ModelProto
+    weights: Path
     layers: frozenset[str]
     engine: Engine
     program: Program
@@ -68,11 +74,12 @@ class OpenModel:
             CortexError: it cannot be read or run, does not reproduce its check, or would not run on
                 the provider that is required.
         """
-        from ..runtime.export import layers, read
-
         engines = engines or Engines()
         config, check = version.config(), version.check()
         graph = read(version.model)
+        weights = located(graph, version.path)
+        verify(version.path / REPORT)
+        source = version.model if weights == version.path else graph
         engine = engines.engine(config)
         subject = Subject(
             version.model,
@@ -80,16 +87,18 @@ class OpenModel:
             engine.choice.names[0],
             len(engine.choice.instances()),
             check and check.inputs,
-            lambda threads: engine.on(threads).open(version.model, version.path),
+            lambda threads: engine.on(threads).open(source, weights),
         )
         tuning, program = tuned(subject, engines.tunings)
         fallback = engines.fallback(engine.choice, program.provider)
         if fallback:
             log.warning("%s: %s", version.path, fallback)
+        _count_labels(version, config, program.outputs[0])
         opened = cls(
             version,
             config.model_copy(update={"max_batch": tuning.max_batch, "runners": tuning.runners}),
             graph,
+            weights,
             frozenset(layers(graph)),
             engine.on(tuning.threads),
             program,
@@ -112,9 +121,7 @@ class OpenModel:
         Raises:
             KeyError: the graph names no such layer.
         """
-        from ..runtime.export import select
-
-        return self.engine.open(select(self.graph, names), self.version.path)
+        return self.engine.open(select(self.graph, names), self.weights)
 
 
 class Model:
@@ -173,8 +180,6 @@ class Model:
 
     def layers(self) -> Sequence[TensorSpec]:
         """What it can be asked for besides, in order of execution."""
-        from ..runtime.export import layers
-
         return [
             TensorSpec(name, of_element(layer.dtype), layer.shape)
             for name, layer in layers(self._opened.graph).items()
@@ -261,6 +266,16 @@ class Model:
         program = await self._layers.get(ordered)
         served = dict(zip(ordered, program.outputs, strict=True))
         return Asked.of(program, {name: served[name] for name in names})
+
+
+def _count_labels(version: ModelVersion, config: ModelConfig, output: TensorSpec) -> None:
+    """Warns of labels that are too few or too many for the classes they name."""
+    classes = output.shape[-1] if output.shape else None
+    if config.labels and isinstance(classes, int) and len(config.labels) != classes:
+        log.warning(
+            "%s: config.json has %d labels, output %r has %d classes",
+            version.path, len(config.labels), output.name, classes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,10 @@ class Question(Protocol):
         """The inputs; ``InvalidArgument`` where the message contradicts itself."""
         ...
 
+    def check(self, outputs: Sequence[Output]) -> None:
+        """Raises ``InvalidArgument`` where the outputs cannot be given as they are wanted."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -236,6 +240,7 @@ class Plane:
             outputs = await self._outputs(model, question, deadline, trace and trace.ran)
             if classes := question.classes:
                 outputs = await asyncio.to_thread(classified, outputs, classes, model.labels)
+            question.check(outputs)
             return Answer(model.name, model.version, outputs)
         except asyncio.CancelledError:
             code = Code.CANCELLED
@@ -258,7 +263,8 @@ class Plane:
                 f"the request has {len(given)} inputs and asks for {len(wanted)} outputs; "
                 f"{self._most_tensors} of each are the most (--max-tensors)"
             )
-        inputs = model.fitting(given)
+        aside = any(tensor.slow for tensor in given)
+        inputs = await asyncio.to_thread(model.fitting, given) if aside else model.fitting(given)
         note(model=model.name, version=model.version, rows=_rows(given))
         deadline = _sooner(deadline, question.timeout or model.timeout)
         priority = question.priority

@@ -98,9 +98,9 @@ async def serving(settings: Settings) -> AsyncGenerator[Server]:
             finally:
                 following.cancel()
                 plane.ready = False
-                await grpc.announce_closing()
+                grpc.health.announce_closing()
                 await asyncio.sleep(live.settings.drain_delay)
-                grpc.send_watchers_home()
+                grpc.health.end()
                 await plane.drain(live.settings.drain_seconds)
                 await asyncio.sleep(LINGER)
                 regions.unregister()
@@ -116,7 +116,7 @@ async def _follow(
         models.changed.clear()
         plane.ready = models.sound or not strict
         known = dict.fromkeys(known, False) | {name: models.is_ready(name) for name in models}
-        await grpc.set_health({"": plane.ready, SERVICE: plane.ready, **known})
+        grpc.health.set({"": plane.ready, SERVICE: plane.ready, **known})
         told.set()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from annotated_types import Interval
 
@@ -116,7 +117,7 @@ class Settings:
     access_log: Annotated[bool, LIVE, "A line for each request."] = False
 
     def __post_init__(self) -> None:
-        """Refuses options that make no sense together."""
+        """Refuses options that make no sense, or none together."""
         for given, option, needed, why in (
             (self.load, "--load", self.model_control == "explicit", "--model-control explicit"),
             (self.tls_cert, "--tls-cert", self.tls_key, "--tls-key"),
@@ -131,6 +132,11 @@ class Settings:
         ):
             if given and not needed:
                 raise UsageError(f"{option} does nothing without {why}; give that too")
+        if self.trace_endpoint is not None and not _is_collector(self.trace_endpoint):
+            raise UsageError(
+                f"--trace-endpoint {self.trace_endpoint}: no address of a collector; give one such "
+                "as http://localhost:4317"
+            )
 
     @property
     def largest_message(self) -> int:
@@ -151,3 +157,14 @@ def live() -> Sequence[str]:
     """The fields that can change while the server runs."""
     hints: Mapping[str, Any] = get_type_hints(Settings, include_extras=True)
     return [name for name, hint in hints.items() if LIVE in get_args(hint)]
+
+
+def _is_collector(address: str) -> bool:
+    """Whether it is such as http://localhost:4317: gRPC has no paths."""
+    try:
+        found = urlsplit(address)
+        port = found.port
+    except ValueError:
+        return False
+    bare = not (found.path.strip("/") or found.query or found.fragment)
+    return found.scheme in ("http", "https") and bool(found.hostname) and port != 0 and bare

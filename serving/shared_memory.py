@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from .datatypes import Datatype
 from .errors import Forbidden, InvalidArgument, NotFound, listed
 from .logs import note
 from .parameters import whole
-from .tensors import Array, decode
+from .tensors import Array, decode, encoded
+
+if TYPE_CHECKING:
+    from .model import Output
 
 FOLDER = Path("/dev/shm")
 KEY = re.compile(r"/?([A-Za-z0-9_][A-Za-z0-9_.-]{0,254})")
@@ -151,10 +155,7 @@ class Regions:
         """
         region, begin = self._place(span, what)
         left = memoryview(data)
-        if left.nbytes > span.byte_size:
-            raise InvalidArgument(
-                f"{what}: it takes {left.nbytes} bytes, its {BYTE_SIZE} is {span.byte_size}"
-            )
+        check_room(span, left.nbytes, what)
         while left.nbytes:
             count = os.pwrite(region.file, left, begin)
             begin, left = begin + count, left[count:]
@@ -196,6 +197,21 @@ class Regions:
 
 
 OFF = Regions(0, on=False)
+
+
+def check_fit(outputs: Sequence[Output], spans: Mapping[str, Span]) -> None:
+    """Raises ``InvalidArgument`` where an output has no room where it is wanted."""
+    for output in outputs if spans else ():
+        if span := spans.get(output.name):
+            check_room(span, encoded(output.array, output.datatype), f"output {output.name!r}")
+
+
+def check_room(span: Span, nbytes: int, what: str) -> None:
+    """Raises ``InvalidArgument`` where a span has no room for so many bytes."""
+    if nbytes > span.byte_size:
+        raise InvalidArgument(
+            f"{what}: it takes {nbytes} bytes, its {BYTE_SIZE} is {span.byte_size}"
+        )
 
 
 def _opened(key: str, what: str) -> int:
@@ -249,6 +265,11 @@ class SharedTensor:
     shape: Sequence[int]
     span: Span
     regions: Regions
+
+    @property
+    def slow(self) -> bool:
+        """Regions are the event loop's: elsewhere their files could be closed meanwhile."""
+        return False
 
     def array(self, datatype: Datatype, what: str) -> Array:
         """A copy of the elements, in the tensor's shape.

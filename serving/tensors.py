@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def decode(raw: memoryview, datatype: Datatype, shape: Sequence[int], what: str)
         InvalidArgument: ``raw`` is too short or too long for the shape.
     """
     if datatype is BYTES:
-        return shaped(objects(list(_elements(raw, what))), shape, what)
+        most = size(shape, what) + 1  # of more it is known that they are too many
+        return shaped(objects(list(islice(_elements(raw, what), most))), shape, what)
     needed = size(shape, what) * datatype.dtype.itemsize
     if raw.nbytes != needed:
         raise InvalidArgument(
@@ -42,6 +44,13 @@ def encode(array: Array, datatype: Datatype) -> bytes | memoryview:
         return np.ascontiguousarray(array, datatype.dtype).reshape(-1).view(np.uint8).data
     elements = (item.encode() if isinstance(item, str) else item for item in array.reshape(-1))
     return b"".join(len(item).to_bytes(LENGTH, "little") + item for item in elements)
+
+
+def encoded(array: Array, datatype: Datatype) -> int:
+    """How many bytes ``encode`` gives."""
+    if datatype is not BYTES:
+        return array.size * datatype.dtype.itemsize
+    return len(encode(array, datatype))
 
 
 def shaped(elements: Array, shape: Sequence[int], what: str) -> Array:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnreadableFile, UsageError
+from ..pictures import PictureReader
+from ..preprocessing import Preprocessing
 from .dataset import INPUT, TARGET, Batch
 from .encoders import one_hot
 from .rows import Index, Rows
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from ..preprocessing import Preprocessing
-
 Array = NDArray[Any]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
+CHANNELS = (1, 3)
 LARGEST_FILE = 64 << 20  # bytes
 MOST_PIXELS = 50_000_000
 MOST_PICTURES = 10_000_000
@@ -68,7 +64,7 @@ class Pictures(Rows):
         shuffle: bool = True,
     ) -> None:
         super().__init__(seed=seed, shuffle=shuffle)
-        if channels not in MODES or min(height, width) < 1 or std <= 0:
+        if channels not in CHANNELS or min(height, width) < 1 or std <= 0:
             raise UsageError(f"no pictures are {height}×{width}×{channels}, or divided by {std}")
         self._shape = (height, width, channels)
         self._fit: Literal["squash", "crop"] = fit
@@ -96,8 +92,6 @@ class Pictures(Rows):
     @property
     def preprocessing(self) -> Preprocessing:
         """What a server has to do to pictures for them to be as these."""
-        from ..preprocessing import Preprocessing
-
         height, width, channels = self._shape
         return Preprocessing(
             size=(height, width),
@@ -136,51 +130,22 @@ class Pictures(Rows):
         self._kept = None if self._kept is None else self._kept[good]
 
 
-def read_picture(path: Path, shape: tuple[int, int, int], fit: str = "squash") -> Array:
+def read_picture(
+    path: Path, shape: tuple[int, int, int], fit: Literal["squash", "crop"] = "squash"
+) -> Array:
     """One picture, upright, in this height, width and number of channels: uint8.
 
     Raises:
         UnreadableFile: no picture, cut short, or too large; looked at before it is decoded.
     """
-    from PIL import Image
-
-    height, width, channels = shape
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise UnreadableFile(f"{path}: more than {LARGEST_FILE:,} bytes")
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise UnreadableFile(f"{path}: {image.width}×{image.height} pixels are too many")
-            upright = _upright(image, MODES[channels])
-    except UnreadableFile:
-        raise
-    except Image.UnidentifiedImageError:
-        raise UnreadableFile(f"{path}: no picture: none of {', '.join(FORMATS)}") from None
-    except Exception as error:  # Pillow's are of every kind: OSError, SyntaxError, struct.error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableFile(f"{path}: no picture: {reason}") from None
-    return np.asarray(_sized(upright, (width, height), fit)).reshape(shape)
-
-
-def _upright(image: Image, mode: str) -> Image:
-    """A picture decoded, the way its camera was held."""
-    from PIL import Image, ImageOps
-
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode.startswith("I;16"):  # convert() would make white of what is above 255
-        turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
-    return turned.convert(mode)
-
-
-def _sized(image: Image, size: tuple[int, int], fit: str) -> Image:
-    from PIL import ImageOps
-    from PIL.Image import Resampling
-
-    if image.size == size:
-        return image
-    if fit == "crop":
-        return ImageOps.fit(image, size, Resampling.BILINEAR)
-    return image.resize(size, Resampling.BILINEAR)
+        with path.open("rb") as file:
+            encoded = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UnreadableFile(f"{path}: {error.strerror}") from None
+    how = Preprocessing(fit=fit, max_bytes=LARGEST_FILE, max_pixels=MOST_PIXELS)
+    reader = PictureReader("pictures", (-1, *shape), np.dtype(np.uint8), how)
+    return reader.read([encoded], lambda _: str(path))[0]
 
 
 def _folders(folder: Path) -> tuple[str, ...]:

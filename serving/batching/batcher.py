@@ -4,12 +4,13 @@ It knows neither gRPC nor ONNX nor Prometheus: what to run is given with each re
 ``Observer`` is told what happened. It waits for nobody by default: requests gather while the
 threads are busy, and while the event loop has more of them to read, and whichever thread is free
 next takes what fits. One call brings a whole finished batch back to the event loop. Even that
-hand-over costs several times what the smallest models take: runs that have shown to be that short
-are made on the event loop, at once.
+hand-over costs several times what the smallest models take: batches that have shown to be that
+short are run on the event loop, and a request that comes alone is not even made to wait for others.
 
-Every model has threads of its own, as many as there are cores at most. So the kernel's scheduler
-shares the cores out between the models, and, unlike a queue that they had in common, it takes a
-core back from a long run for the sake of a short one.
+Every model has threads of its own, as many as there are cores at most, begun when they are needed
+and ended when they are not. So the kernel's scheduler shares the cores out between the models, and,
+unlike a queue that they had in common, it takes a core back from a long run for the sake of a short
+one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -27,12 +28,16 @@ from ..errors import Expired, Overloaded, Unavailable
 from .pace import Paces
 from .queue import LEVEL, Arrays, Execute, Follow, Limits, Queue, Ran, Request
 
-INSTANT = 100e-6
-"""Seconds below which a run is made on the event loop; handing it over and back costs as much."""
+ALONE = 8
+"""Short runs made at once after one for which nobody else had come along. Then it is tried again:
+the run of a small model brings its weights into the caches, which costs more than the run."""
 CALM = 8
 """Turns of the event loop without a new request after which what waits is handed over. While it has
 more to read, a run that began would take a core from it for the sake of a row or two."""
 PATIENCE = 0.002  # seconds until it is handed over in any case
+IDLE = 10.0
+"""Seconds until a thread without anything to do ends: models that nobody asks have none."""
+AGAIN = 0.1  # seconds until a thread is tried to be had again, where the machine gave none
 
 
 class Observer(Protocol):
@@ -56,26 +61,25 @@ class Batcher:
         self._paces = Paces()
         self._arrived = 0  # requests, so far
         self._handing_over = False
-        self._changed = threading.Condition()  # guards the next two
+        self._alone = 0  # short runs to be made at once
+        self._changed = threading.Condition()  # guards what follows
         self._queue = Queue(limits)
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"runner-{n}", daemon=True)
-            for n in range(limits.runners)
-        ]
+        self._threads: set[threading.Thread] = set()
+        self._free = 0  # of them, those that wait for something to do
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        for thread in self._threads:
-            thread.start()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         with self._changed:
             self._closed = True
+            self._wake()
             self._changed.notify_all()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+        while threads := tuple(self._threads):
+            await asyncio.to_thread(threads[0].join)
+            self._threads.discard(threads[0])
 
     @property
     def waiting(self) -> int:
@@ -111,7 +115,8 @@ class Batcher:
             raise _expired()
         kind = (execute, *[(array.shape[1:], array.dtype) for array in inputs])
         rows = 1 if alone else len(inputs[0])
-        if self._paces.seconds(kind, rows) < INSTANT and self._idle(kind):
+        if self._alone and self._paces.short(kind, rows) and self._idle(kind):
+            self._alone -= 1
             return self._run_here(execute, inputs, kind, rows, now, follow)
         request = Request(
             execute,
@@ -163,14 +168,51 @@ class Batcher:
             self._loop.call_soon(self._hand_over, self._arrived, 0, monotonic() + PATIENCE)
 
     def _hand_over(self, arrived: int, calm: int, latest: float) -> None:
-        """Wakes a thread once the event loop has nothing more to bring, by ``latest`` anyway."""
+        """Has what waits run once the event loop brings nothing more, by ``latest`` anyway."""
         calm = calm + 1 if arrived == self._arrived else 0
         if calm < CALM and monotonic() < latest:
             self._loop.call_soon(self._hand_over, self._arrived, calm, latest)
             return
-        self._handing_over = False
         with self._changed:
+            batch = self._short()
+            if not batch:
+                self._handing_over = False
+                self._wake()
+                return
+        self._alone = ALONE if len(batch) == 1 else 0
+        self._run(batch, _at_once)
+        self._handing_over = len(self._queue) > 0
+        if self._handing_over:
+            self._loop.call_soon(self._hand_over, self._arrived, CALM, latest)
+
+    def _short(self) -> list[Request]:
+        """The next batch, if it can run at once and has shown to be short; else none."""
+        now = monotonic()
+        mates, at = self._queue.next(now, hurry=self._closed)
+        if at > now or not self._paces.short(*self._queue.ahead(mates)):
+            return []
+        return self._queue.take(mates, now, whole=True)
+
+    def _wake(self) -> None:
+        """Has a thread see to what waits: one that is free, else one more if there may be more."""
+        if not len(self._queue):
+            return
+        if self._free or len(self._threads) >= self._limits.runners:
             self._changed.notify()
+            return
+        name = f"runner-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many on this machine
+            if not self._threads:
+                self._loop.call_soon_threadsafe(self._loop.call_later, AGAIN, self._wake_later)
+            return
+        self._threads.add(thread)
+
+    def _wake_later(self) -> None:
+        with self._changed:
+            self._wake()
 
     async def _answer(self, request: Request) -> Arrays:
         expiry = None
@@ -196,24 +238,34 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._take():
-            self._run(batch)
+            self._run(batch, self._loop.call_soon_threadsafe)
 
     def _take(self) -> list[Request]:
-        """The next batch, as soon as there is one; empty when closed and everything has run."""
+        """The next batch, as soon as there is one.
+
+        Empty, for the thread to end, when there was nothing to do for ``IDLE``, or the batcher is
+        closed and everything has run.
+        """
         batch: list[Request] = []
         with self._changed:
-            while not batch and (len(self._queue) or not self._closed):
+            idle = False
+            while not batch and (len(self._queue) or not (idle or self._closed)):
                 now = monotonic()
                 mates, at = self._queue.next(now, hurry=self._closed)
                 if at > now:
-                    self._changed.wait(None if at == math.inf else at - now)
+                    self._free += 1
+                    idle = not self._changed.wait(min(at - now, IDLE))
+                    self._free -= 1
                 else:
                     batch = self._queue.take(mates, now)
-            if batch and len(self._queue):
-                self._changed.notify()  # another thread can take the rest
+            if batch:
+                self._wake()  # another thread can take the rest
+            elif not self._closed:  # else it is waited for
+                self._threads.discard(threading.current_thread())
         return batch
 
-    def _run(self, batch: list[Request]) -> None:
+    def _run(self, batch: list[Request], tell: Callable[..., object]) -> None:
+        """Runs a batch, and has ``tell`` call on the event loop what its requests wait for."""
         began = monotonic()
         try:
             inputs = _joined(batch)
@@ -225,13 +277,13 @@ class Batcher:
             if len(batch) > 1:  # one bad request must not fail its mates: each runs alone
                 for request in batch:
                     if not request.dropped(monotonic()):
-                        self._run([request])
+                        self._run([request], tell)
                 return
-            self._loop.call_soon_threadsafe(_reply, batch, [error])
+            tell(_reply, batch, [error])
             return
         rows = sum(request.rows for request in batch)
         done = Ran(rows, len(batch), began, gathered, ran, monotonic())
-        self._loop.call_soon_threadsafe(self._deliver, batch, answers, done)
+        tell(self._deliver, batch, answers, done)
 
     def _deliver(self, batch: list[Request], answers: Sequence[Arrays], done: Ran) -> None:
         _reply(batch, answers)
@@ -246,6 +298,11 @@ class Batcher:
         for request in batch:
             if request.follow is not None:
                 request.follow(done, request.since)
+
+
+def _at_once(call: Callable[..., object], *arguments: Any) -> None:
+    """Stands for ``call_soon_threadsafe`` on the event loop itself."""
+    call(*arguments)
 
 
 def _expired() -> Expired:

@@ -1,4 +1,4 @@
-"""How long runs take, as far as it is known."""
+"""How long runs take, to tell those that are over sooner than they could be handed to a thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import math
 from collections import OrderedDict
 from collections.abc import Hashable
 
-KINDS = 256  # of runs whose time is remembered: clients choose the shapes
+KINDS = 256  # remembered at once: clients choose the shapes
+SHORT = 150e-6
+"""Seconds below which a run is made on the event loop; handing it over and back costs as much."""
+DOUBTFUL = 1e-3
+"""Seconds below which a run may only seem long: on a thread it also waits for the interpreter. So
+every ``TRIAL``-th is made on the event loop all the same."""
+TRIAL = 32
 
 
 class Paces:
@@ -18,10 +24,15 @@ class Paces:
 
     def __init__(self) -> None:
         self._seconds: OrderedDict[tuple[Hashable, int], float] = OrderedDict()
+        self._doubts = 0
 
-    def seconds(self, kind: Hashable, rows: int) -> float:
-        """How long a run takes; infinity where nothing is known."""
-        return self._seconds.get((kind, rows.bit_length()), math.inf)
+    def short(self, kind: Hashable, rows: int) -> bool:
+        """Whether a run is to be made on the event loop."""
+        seconds = self._seconds.get((kind, rows.bit_length()), math.inf)
+        if not SHORT <= seconds < DOUBTFUL:
+            return seconds < SHORT
+        self._doubts += 1
+        return self._doubts % TRIAL == 0
 
     def ran(self, kind: Hashable, rows: int, seconds: float) -> None:
         """A run of this kind took so long."""

@@ -146,10 +146,20 @@ class Queue:
                 best = mates, at
         return best
 
-    def take(self, mates: Hashable, now: float) -> list[Request]:
-        """The next batch of a group, without those for which nobody waits; it may be empty."""
+    def ahead(self, mates: Hashable) -> tuple[Hashable, int]:
+        """Of what kind the next batch of a group is, and how many rows the whole of it has."""
         group = self._groups[mates]
-        room = share(group.rows, self._limits)
+        first = group.requests[0]
+        return first.kind, max(first.rows, min(group.rows, self._limits.max_batch))
+
+    def take(self, mates: Hashable, now: float, *, whole: bool = False) -> list[Request]:
+        """The next batch of a group, without those for which nobody waits; it may be empty.
+
+        ``whole``: all that fits into it, and not only a thread's part.
+        """
+        group = self._groups[mates]
+        most = self._limits.max_batch
+        room = min(group.rows, most) if whole else share(group.rows, self._limits)
         count = 0
         batch: list[Request] = []
         for request in group.requests:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...runtime.errors import UsageError
+from ...runtime.errors import CortexError, UsageError
 from ...runtime.files import regular
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ OPTIONS = (
     click.option("--tls-key", type=FILE, help="The key of --tls-cert, unless that file has it."),
     click.option("--token-file", type=FILE, help="Has the token to bring, in a line."),
 )
+
+
+class ServerError(CortexError):
+    """The server cannot be reached, or does not answer the request."""
 
 
 @dataclass(frozen=True, slots=True)

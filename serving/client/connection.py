@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from pydantic import TypeAdapter, ValidationError
 
-from ...runtime.errors import CortexError, problem
+from ...runtime.errors import problem
 from ...runtime.preprocessing import Preprocessing
 from ..datatypes import BF16, BYTES, DATATYPES, Datatype
 from ..errors import InvalidArgument
@@ -18,16 +18,12 @@ from ..pb import open_inference_extensions_pb2 as extensions_pb
 from ..pb import open_inference_grpc_pb2 as pb
 from ..rpc.protocol import LABELS, PREPROCESSING, path
 from ..tensors import Array, decode, encode
-from .access import OPEN, Access
+from .access import OPEN, Access, ServerError
 
 R = TypeVar("R", bound=Message)
 LABEL_LIST = TypeAdapter(tuple[str, ...])
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 BY_DTYPE = {datatype.dtype: datatype for datatype in DATATYPES.values() if datatype is not BF16}
-
-
-class ServerError(CortexError):
-    """The server cannot be reached, or does not answer the request."""
 
 
 class Unserved(ServerError):

@@ -12,9 +12,10 @@ import numpy as np
 
 from ...runtime.errors import UnreadableFile, Unsupported, UsageError
 from ...runtime.files import regular
+from ...runtime.pictures import Size
 from ...runtime.preprocessing import Preprocessing
 from ..datatypes import BYTES, DATATYPES
-from ..pictures import PictureReader, Size, by_default
+from ..pictures import by_default, picture_reader
 from ..tensors import Array, objects
 from .connection import Tensor
 
@@ -91,7 +92,7 @@ def _picture(path: Path, tensor: Tensor, told: Preprocessing | None) -> Array:
         encoded = file.read(how.max_bytes + 1)
     if datatype is BYTES:
         return objects([encoded]).reshape([1] * len(tensor.shape))
-    reader = PictureReader(tensor.name, tensor.shape, datatype, how)
+    reader = picture_reader(tensor.name, tensor.shape, datatype, how)
 
     def resized(before: Size, after: Size) -> None:
         if told is None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import http.client
 import math
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from .access import OPEN, Access
-from .connection import ServerError
+from .access import OPEN, Access, ServerError
 
 TIMEOUT = 5.0  # seconds
-
+WANTED = (
+    *("cortex_build", "cortex_requests", "cortex_request_seconds"),
+    *("cortex_inferences", "cortex_executions"),
+    *("cortex_queue_requests", "cortex_model_ready", "cortex_model_fallback"),
+    *("cortex_model_load_failures", "cortex_model_check_failures"),
+)
+"""Of a thousand models all metrics would take seconds."""
+PATH = "/metrics?" + urllib.parse.urlencode([("name[]", name) for name in WANTED])
+SAMPLE = re.compile(r"^(cortex_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+"""No value that we write has a quote in it."""
 
 Version: TypeAlias = tuple[str, str]  # of a model: name, version
 Values: TypeAlias = dict[tuple[str, str], float]  # by metric, and code or bound of a bucket
@@ -25,9 +34,9 @@ Values: TypeAlias = dict[tuple[str, str], float]  # by metric, and code or bound
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The numbers of each version, and when they were read, by ``time.monotonic``."""
+    """The numbers of each version, and when they were asked for, by ``time.monotonic``."""
 
-    read_at: float
+    asked_at: float
     versions: Mapping[Version, Values]
 
 
@@ -56,25 +65,26 @@ def read_page(address: str, access: Access = OPEN) -> Page:
     Raises:
         ServerError: it cannot be reached, or is something else.
     """
+    asked_at = time.monotonic()
     try:
-        versions = _versions(_open(address, access).decode())
+        text = _open(address, access).decode()
     except urllib.error.HTTPError as error:
         error.close()
         raise ServerError(f"{address}: /metrics answers {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
         raise ServerError(f"{address}: cannot be reached: {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        found = error or type(error).__name__
-        raise ServerError(f"{address}: no page of metrics: {found}") from None
+        raise ServerError(f"{address}: {_not_metrics(error)}") from None
+    versions = _versions(text)
     if ("cortex_build_info", "") not in versions.get(("", ""), {}):
         raise ServerError(f"{address}: not the metrics of cortex-serve; give its --metrics-port")
-    return Page(time.monotonic(), versions)
+    return Page(asked_at, versions)
 
 
 def _open(address: str, access: Access) -> bytes:
     context = access.context()
     scheme = "https" if context else "http"
-    asked = urllib.request.Request(f"{scheme}://{address}/metrics", headers=dict(access.headers))
+    asked = urllib.request.Request(f"{scheme}://{address}{PATH}", headers=dict(access.headers))
     with urllib.request.urlopen(asked, timeout=TIMEOUT, context=context) as answer:
         return answer.read()
 
@@ -82,7 +92,7 @@ def _open(address: str, access: Access) -> bytes:
 def rows(before: Page, after: Page) -> list[Row]:
     """What each version did from ``before`` to ``after``, by name and version."""
     found = [at for at, values in after.versions.items() if ("cortex_model_ready", "") in values]
-    seconds = max(after.read_at - before.read_at, 1e-9)
+    seconds = max(after.asked_at - before.asked_at, 1e-9)
     return [
         _Change(before.versions.get(at, {}), after.versions[at], seconds).row(*at)
         for at in sorted(found, key=lambda at: (at[0], len(at[1]), at[1]))
@@ -121,8 +131,8 @@ class _Change:
         failed = sum(count for code, count in codes.items() if code not in ("OK", "CANCELLED"))
         found = self._grown("cortex_request_seconds_bucket")
         buckets = sorted((float(bound), count) for bound, count in found.items())
-        batches = self._grown("cortex_batch_rows_count").get("", 0.0)
-        batched = self._grown("cortex_batch_rows_sum").get("", 0.0)
+        batches = self._grown("cortex_executions_total").get("", 0.0)
+        batched = self._grown("cortex_inferences_total").get("", 0.0)
         return Row(
             model,
             version,
@@ -155,15 +165,21 @@ class _Change:
         return self.after.get((name, ""), 0.0)
 
 
+def _not_metrics(error: Exception) -> str:
+    """What answered instead of metrics, without a byte of it: it may be anything."""
+    if isinstance(error, TimeoutError):
+        return f"no answer in {TIMEOUT:g} s"
+    if isinstance(error, ConnectionError | http.client.RemoteDisconnected):
+        return "it closes the connection without an answer; to one with TLS give --tls-ca"
+    return "it does not speak HTTP, as the gRPC port does not; give its --metrics-port"
+
+
 def _versions(text: str) -> dict[Version, Values]:
     versions: dict[Version, Values] = {}
-    for family in text_string_to_metric_families(text):
-        for at in family.samples:
-            labels = at.labels
-            version = (
-                labels.get("model", ""),
-                labels.get("version", "") if "model" in labels else "",
-            )
-            detail = labels.get("code") or labels.get("le") or labels.get("part") or ""
-            versions.setdefault(version, {})[at.name, detail] = at.value
+    for name, told, value in SAMPLE.findall(text):
+        labels = dict(LABEL.findall(told))
+        model = labels.get("model", "")
+        version = (model, labels.get("version", "") if "model" in labels else "")
+        detail = labels.get("code") or labels.get("le") or ""
+        versions.setdefault(version, {})[name, detail] = float(value)
     return versions

@@ -13,6 +13,7 @@ import click
 
 from ...runtime.command import command
 from ...runtime.errors import UsageError
+from ..columns import aligned
 from .access import Access, accessing
 from .predict import ADDRESS
 
@@ -22,37 +23,51 @@ if TYPE_CHECKING:
     from .page import Page, Row
 
 COLUMNS = ("model", "version", "state", "req/s", "failed/s", "p50", "p99", "rows/batch", "waiting")
+PORT = ":8002"
 TEXT_COLUMNS = 3  # the others are numbers, set flush right
 
 
 @command("cortex-status")
-@click.argument("server", metavar="HOST:PORT")
+@click.argument("server", metavar="[HOST[:PORT]]", required=False)
 @click.option("--once", is_flag=True, help="Print one table, of one interval, and leave.")
 @click.option("--json", "json_wanted", is_flag=True, help="As --once, as one JSON object.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1),
-    default=2.0,
+    default=1.0,
     show_default=True,
     help="Seconds that rates and times are taken over.",
 )
+@click.option(
+    "--health",
+    is_flag=True,
+    help="Print nothing, and end with 0 if it is ready; of no HOST:PORT, the server that this "
+    "environment's CORTEX_SERVE_… describe.",
+)
 @accessing
 def main(
-    server: str,
+    server: str | None,
     once: bool,
     json_wanted: bool,
     interval: float,
+    health: bool,
     access: Access,
 ) -> None:
-    """Shows what the models of a server are doing: HOST:PORT is its metrics port.
+    """Shows what the models of a server are doing: PORT is that of its metrics, 8002 by default.
 
     A live table on a terminal, else one table. Rates, times and batches are those of the last
     interval; a dash: there were no requests in it.
     """
-    from .page import read_page, rows
-
-    if not ADDRESS.fullmatch(server):
+    if server and ":" not in server:
+        server += PORT
+    if server is not None and not ADDRESS.fullmatch(server):
         raise UsageError(f"{server!r}: give the server as HOST:PORT, such as localhost:8002")
+    if health:
+        _require_ready(server, access)
+        return
+    if server is None:
+        raise UsageError("no server; give it as HOST:PORT, such as localhost:8002")
+    from .page import read_page, rows
 
     def read() -> Page:
         return read_page(server, access)
@@ -61,18 +76,38 @@ def main(
         _watch(read, interval)
         return
     before = read()
-    time.sleep(interval)
+    _sleep(before, interval)
     found = rows(before, read())
     if json_wanted:
         click.echo(json.dumps({"server": server, "models": [asdict(row) for row in found]}))
-    else:
-        from rich.console import Console
+        return
+    for line in aligned([COLUMNS, *map(cells, found)], TEXT_COLUMNS):
+        click.echo(line)
 
-        Console().print(table(found))
+
+def _require_ready(server: str | None, access: Access) -> None:
+    from .health import Target, require_ready
+
+    require_ready(Target(server, access.context(), access) if server else Target.own())
+
+
+def cells(row: Row) -> Sequence[str]:
+    """A row in ``COLUMNS``."""
+    return (
+        row.model,
+        row.version,
+        row.state,
+        f"{row.requests_per_second:,.1f}",
+        f"{row.failures_per_second:,.1f}",
+        duration(row.p50_seconds),
+        duration(row.p99_seconds),
+        "–" if row.rows_per_batch is None else f"{row.rows_per_batch:.1f}",
+        str(row.waiting),
+    )
 
 
 def table(found: Sequence[Row]) -> Table:
-    """The rows as people read them."""
+    """The rows as a terminal shows them."""
     from rich.table import Table
     from rich.text import Text
 
@@ -82,17 +117,9 @@ def table(found: Sequence[Row]) -> Table:
             column, justify="left" if number < TEXT_COLUMNS else "right", no_wrap=number > 0
         )
     for row in found:
-        drawn.add_row(
-            Text(row.model),
-            row.version,
-            Text(row.state, "" if row.state == "ready" else "bold red"),
-            f"{row.requests_per_second:,.1f}",
-            f"{row.failures_per_second:,.1f}",
-            duration(row.p50_seconds),
-            duration(row.p99_seconds),
-            "–" if row.rows_per_batch is None else f"{row.rows_per_batch:.1f}",
-            str(row.waiting),
-        )
+        model, version, state, *numbers = cells(row)
+        style = "" if state == "ready" else "bold red"
+        drawn.add_row(Text(model), version, Text(state, style), *numbers)
     return drawn
 
 
@@ -113,7 +140,12 @@ def _watch(read: Callable[[], Page], interval: float) -> None:
     before = read()
     with Live(table(rows(before, before)), screen=True, auto_refresh=False) as live:
         while True:
-            time.sleep(interval)
+            _sleep(before, interval)
             after = read()
             live.update(table(rows(before, after)), refresh=True)
             before = after
+
+
+def _sleep(since: Page, interval: float) -> None:
+    """Until so many seconds after a page was asked for."""
+    time.sleep(max(0.0, since.asked_at + interval - time.monotonic()))

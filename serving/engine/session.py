@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 Size: TypeAlias = int | str | None  # of an axis; a name or None where it is open
 
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
+PLACES = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\) ")
+MOST_SAID = 300  # characters
 FATAL = 4  # what goes wrong in a session is raised, and reported once, by us
 
 
@@ -69,7 +73,7 @@ class Engine:
         try:
             sessions = [self._session(model, folder, told) for told in self.choice.instances()]
         except Exception as error:  # onnxruntime's errors have no root but this one
-            raise Unsupported(f"onnxruntime does not open the model: {error}") from None
+            raise Unsupported(f"onnxruntime does not open the model: {_plain(error)}") from error
         return Program(sessions, self.run_options, self.choice.running(sessions[0]))
 
     def on(self, threads: int) -> Engine:
@@ -183,6 +187,11 @@ def _refusal() -> type[Exception]:
 
 def _reason(error: Exception) -> str:
     return str(error).rpartition("Status Message: ")[2]
+
+
+def _plain(error: Exception) -> str:
+    """What onnxruntime says, without where in its own source it says so."""
+    return textwrap.shorten(PLACES.sub("", str(error)), MOST_SAID, placeholder=" …")
 
 
 def _spec(value: Any, kind: str) -> TensorSpec:

@@ -12,6 +12,7 @@ from ...runtime.versions import Latest, candidates
 from ..engine.engines import Engines
 from ..metrics import Metrics
 from .budget import Budget
+from .lacking import lacking
 from .layout import FoundModel, FoundVersion
 from .served_version import Identity, ServedVersion, told
 from .state import ModelState, State
@@ -25,10 +26,14 @@ KEPT = "what was loaded before still answers"
 
 
 class Failure(NamedTuple):
-    """Why a version did not load; it is tried again when it or its settings are others."""
+    """Why a version did not load; it is tried again when it or its settings are others.
+
+    ``passing``: at the next look anyway, as this machine lacked something.
+    """
 
     identity: Identity | None
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ class ServedModel:
         lines = [f"version {number}: {at.reason}" for number, at in sorted(self._failed.items())]
         return [self._problem, *lines] if self._problem else lines
 
+    @property
+    def _may_pass(self) -> bool:
+        return any(failure.passing for failure in self._failed.values())
+
     def states(self) -> Iterator[ModelState]:
         """The state of each version that is known of."""
         closing = {served.found.number for served in self._closing}
@@ -100,7 +109,7 @@ class ServedModel:
         async with self._one:
             if again:
                 self._failed.clear()
-            elif self._settled == (found, given):
+            elif self._settled == (found, given) and not self._may_pass:
                 return
             self._settled = (found, given)
             try:
@@ -168,7 +177,7 @@ class ServedModel:
         held, failure = self.versions.get(number), self._failed.get(number)
         if held and held.identity == identity:
             self._failed.pop(number, None)
-        elif not failure or failure.identity != identity:
+        elif not failure or failure.passing or failure.identity != identity:
             await self._load(number, identity, held)
         return number in self.versions
 
@@ -195,7 +204,7 @@ class ServedModel:
     def _fail(
         self, number: int, identity: Identity | None, reason: str, error: Exception | None = None
     ) -> None:
-        failure = Failure(identity, reason)
+        failure = Failure(identity, reason, error is not None and lacking(error))
         if self._failed.get(number) == failure:
             return
         self._failed[number] = failure

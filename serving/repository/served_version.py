@@ -15,6 +15,7 @@ from ..engine.replay import Proof
 from ..model import Model, OpenModel
 from ..statistics import Statistics
 from .budget import PAUSE, Budget
+from .lacking import patiently
 from .layout import FoundVersion, PlacedVersion
 from .triton import Declared
 
@@ -76,17 +77,21 @@ class ServedVersion:
         """
         began = perf_counter()
         try:
-            placed = await asyncio.to_thread(self.found.bring, self._declared)
-            self.path = placed.path
-            async with self._budget.room(self):
-                opened = await asyncio.to_thread(open_proved, placed, self._declared, self._engines)
-                self.model = await Model(opened, self._statistics).__aenter__()
+            proof = await patiently(self.found.place, self._open)
         except Exception as error:
             self._statistics.loaded(perf_counter() - began, error)
             raise
         self._statistics.loaded(perf_counter() - began)
         self.used = monotonic()
-        log.info("%s: ready%s", self.found.place, _proved(opened.proof))
+        log.info("%s: ready%s", self.found.place, _proved(proof))
+
+    async def _open(self) -> Proof | None:
+        placed = await asyncio.to_thread(self.found.bring, self._declared)
+        self.path = placed.path
+        async with self._budget.room(self):
+            opened = await asyncio.to_thread(open_proved, placed, self._declared, self._engines)
+            self.model = await Model(opened, self._statistics).__aenter__()
+        return opened.proof
 
     async def wake(self) -> None:
         """Has it loaded again, once for all who ask; then it is awake, or lost, or closed."""

@@ -47,15 +47,15 @@ def rest_app(plane: Plane, live: Live) -> Starlette:
 
 
 def metrics_app(metrics: Metrics, plane: Plane, live: Live) -> Starlette:
-    """``/metrics``, in the format the reader asks for; and health, for probes.
+    """``/metrics``, in the format the reader asks for, all or each ``name[]``; health, for probes.
 
     They may have no certificate to show, which the protocol's own port can ask for.
     """
     area = Area.DATA if live.settings.protect_metrics else Area.HEALTH
 
     async def page(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        body, content_type = await asyncio.to_thread(metrics.page, accept)  # long, of many models
+        accept, names = request.headers.get("accept", ""), request.query_params.getlist("name[]")
+        body, content_type = await asyncio.to_thread(metrics.page, accept, names)  # may be long
         return Response(body, media_type=content_type)
 
     health = [route for route in _protocol(plane, live) if route.path.startswith(HEALTH)]

@@ -50,10 +50,7 @@ def listed(array: Array, datatype: Datatype, what: str) -> list[Any]:
     Raises:
         InvalidArgument: JSON cannot carry them: FP16, BF16, or BYTES that are no UTF-8.
     """
-    if datatype in BINARY_ONLY:
-        raise InvalidArgument(
-            f"{what}: ask for {datatype.name} as binary data; JSON has no such type"
-        )
+    check_listed(datatype, what)
     flat: list[Any] = array.reshape(-1).tolist()
     if datatype is not BYTES:
         return flat
@@ -61,6 +58,14 @@ def listed(array: Array, datatype: Datatype, what: str) -> list[Any]:
         return [item.decode() if isinstance(item, bytes) else item for item in flat]
     except UnicodeDecodeError:
         raise InvalidArgument(f"{what}: an element is not UTF-8; ask for binary data") from None
+
+
+def check_listed(datatype: Datatype, what: str) -> None:
+    """Raises ``InvalidArgument`` where JSON has no such type."""
+    if datatype in BINARY_ONLY:
+        raise InvalidArgument(
+            f"{what}: ask for {datatype.name} as binary data; JSON has no such type"
+        )
 
 
 def _flat(data: list[Any], shape: Sequence[int], what: str) -> list[Any]:

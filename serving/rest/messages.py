@@ -11,10 +11,11 @@ from .. import parameters
 from ..datatypes import BYTES, DATATYPES, Datatype
 from ..engine.session import TensorSpec
 from ..errors import InvalidArgument
+from ..fitting import LONG
 from ..model import Output
 from ..parameters import REQUEST
 from ..plane import Answer, GivenTensor
-from ..shared_memory import BYTE_SIZE, OFFSET, REGION, Regions, SharedTensor, Span
+from ..shared_memory import BYTE_SIZE, OFFSET, REGION, Regions, SharedTensor, Span, check_fit
 from ..tensors import LENGTH, Array, decode, encode
 from . import elements
 from .schema import InferRequest, InferResponse, Parameters, RequestInput, ResponseOutput
@@ -30,6 +31,11 @@ class SentTensor:
     datatype: str
     shape: Sequence[int]
     elements: Array
+
+    @property
+    def slow(self) -> bool:
+        """As ``GivenTensor``: of BYTES, text is still to be made."""
+        return self.elements.dtype.hasobject and self.elements.nbytes > LONG
 
     def array(self, datatype: Datatype, what: str) -> Array:
         """The elements, in the tensor's shape; a view of the body if they came as binary data."""
@@ -124,6 +130,15 @@ class InferQuestion:
         for name, span in self.spans.items():
             self.regions.check(span, _output(name))
         return self.tensors
+
+    def check(self, outputs: Sequence[Output]) -> None:
+        """As ``Question``."""
+        spans = self.spans
+        check_fit(outputs, spans)
+        binary, every = self._binary()
+        for output in outputs:
+            if output.name not in spans and not binary.get(output.name, every):
+                elements.check_listed(output.datatype, _output(output.name))
 
     def answered(self, answer: Answer) -> tuple[bytes, int | None]:
         """The body of the answer, and how long its JSON is; None where it is all of it.

@@ -19,6 +19,8 @@ PACKED = {
 }
 """The datatypes whose packed field, as it is sent, already is the array."""
 
+VIEWED = frozenset(datatype.name for datatype in PACKED)
+
 SENT_AS = {"int_contents": np.int32, "uint_contents": np.uint32}
 """What the narrow integers arrive in."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -11,27 +10,21 @@ from typing import Any
 from urllib.parse import unquote
 
 import grpc
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from ..address import Address
 from ..errors import Code, told
 from ..live import Live
 from ..logs import Line, access
-from ..pb import open_inference_grpc_pb2 as pb
 from ..security.areas import Area
 from ..security.guard import Caller
+from . import health
 from .call import Call, Method, Stream
+from .health import Health
 from .protocol import AREAS, SERVICE
-
-Servicer: Any = getattr(health, "aio").HealthServicer  # noqa: B009  its stubs lack the attribute
+from .reflection import INFO, reflecting
 
 GRACE = 1.0  # seconds for answers that are on their way when the server closes
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-DESCRIBED = (pb, health_pb2, reflection_pb2)
-SERVICES = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+OPEN = dict.fromkeys((health.CHECK, health.WATCH, INFO), Area.HEALTH)
 HANDSHAKE_MS = 10_000
 LIMITS = (
     ("grpc.max_concurrent_streams", 1024),  # of a connection
@@ -49,23 +42,10 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class GrpcServer:
-    """A running server and where it listens."""
+    """A running server: where it listens, and what it says of its health."""
 
     address: Address
-    _health: _Health
-
-    async def set_health(self, services: Mapping[str, bool]) -> None:
-        """What health checks answer from now on: whether each service, by name, serves."""
-        for name, serves in services.items():
-            await self._health.set(name, SERVING if serves else NOT_SERVING)
-
-    async def announce_closing(self) -> None:
-        """Tells health checks and their watchers that nothing is served any more."""
-        await self._health.enter_graceful_shutdown()
-
-    def send_watchers_home(self) -> None:
-        """Ends the health checks that last; they would hold the server up."""
-        self._health.closing.set()
+    health: Health
 
 
 @asynccontextmanager
@@ -85,11 +65,9 @@ async def grpc_server(
             *LIMITS,
         ]
     )
-    server.add_generic_rpc_handlers((_Methods(methods, streams, live),))
-    servicer = _Health()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    reflection.enable_server_reflection(SERVICES, server, _descriptions())
-    await servicer.set("", NOT_SERVING)
+    checks = Health()
+    every = {**streams, **checks.streams, **reflecting((SERVICE, health.NAME))}
+    server.add_generic_rpc_handlers((_Methods({**methods, **checks.methods}, every, live),))
     address.listen().close()  # grpcio itself does not say why it cannot
     try:
         port = _bind(server, str(address), live)
@@ -97,9 +75,9 @@ async def grpc_server(
         raise address.refused(str(error)) from None
     await server.start()
     try:
-        yield GrpcServer(address.at(port), servicer)
+        yield GrpcServer(address.at(port), checks)
     finally:
-        servicer.closing.set()
+        checks.end()
         await server.stop(GRACE)
 
 
@@ -139,7 +117,7 @@ class _Methods(grpc.GenericRpcHandler):
 
 
 def _area(path: str) -> Area:
-    return AREAS.get(path, Area.CONTROL)
+    return OPEN.get(path) or AREAS.get(path, Area.CONTROL)
 
 
 def _call(context: Any) -> Call:
@@ -212,28 +190,3 @@ def _caller(context: Any) -> Caller:
     headers = dict(context.invocation_metadata() or ())
     names = context.auth_context().get("x509_common_name", ())
     return Caller(host.strip("[]"), port, headers, names[0].decode() if names else "")
-
-
-class _Health(Servicer):
-    """Health checks whose watchers are sent home when the server closes; they would hold it up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closing = asyncio.Event()
-
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802  the name is the protocol's
-        watch = asyncio.create_task(super().Watch(request, context))
-        closing = asyncio.create_task(self.closing.wait())
-        try:
-            await asyncio.wait((watch, closing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watch.cancel()
-            closing.cancel()
-
-
-def _descriptions() -> DescriptorPool:
-    """What reflection tells: a pool of its own, as our messages are not in the process-wide one."""
-    pool = DescriptorPool()
-    for module in DESCRIBED:
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    return pool

@@ -9,12 +9,13 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 
 from .. import parameters
-from ..datatypes import Datatype
+from ..datatypes import BYTES, Datatype
 from ..errors import InvalidArgument
-from ..fitting import GivenTensor
+from ..fitting import LONG, GivenTensor
+from ..model import Output
 from ..pb import open_inference_grpc_pb2 as pb
 from ..plane import Answer
-from ..shared_memory import OFF, Regions, SharedTensor, Span
+from ..shared_memory import OFF, Regions, SharedTensor, Span, check_fit
 from ..tensors import Array, decode
 from . import contents
 from .parsing import plain
@@ -40,6 +41,13 @@ class SentTensor:
     shape: Sequence[int]
     raw: memoryview | None
     typed: memoryview
+
+    @property
+    def slow(self) -> bool:
+        """As ``GivenTensor``."""
+        if self.raw is not None:
+            return self.datatype == BYTES.name and self.raw.nbytes > LONG
+        return len(self.typed) > LONG and self.datatype not in contents.VIEWED
 
     def array(self, datatype: Datatype, what: str) -> Array:
         """The elements, of ``datatype``, in the tensor's shape; a view of the message if possible.
@@ -173,6 +181,19 @@ class InferRequest:
         if isinstance(elements, Span):
             return SharedTensor(tensor.name, tensor.datatype, shape, elements, self.regions)
         return SentTensor(tensor.name, tensor.datatype, shape, elements, typed)
+
+    def check(self, outputs: Sequence[Output]) -> None:
+        """As ``Question``."""
+        if self.marked:
+            check_fit(outputs, self.spans)
+
+    def slow(self, answer: Answer) -> bool:
+        """Whether the event loop would notice ``answered``: strings are encoded one by one.
+
+        Not where there are spans: regions are the event loop's.
+        """
+        long = (at for at in answer.outputs if at.datatype is BYTES and at.array.nbytes > LONG)
+        return any(long) and not self.spans
 
     def answered(self, answer: Answer) -> bytes:
         """The ModelInferResponse; outputs that are wanted there are put into shared memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -89,6 +90,8 @@ class _Service:
         if request.head.id:
             note(id=request.head.id)
         answer = await self._plane.infer(request, call.deadline, call.metadata)
+        if request.slow(answer):
+            return await asyncio.to_thread(request.answered, answer)
         return request.answered(answer)
 
     def model_stream_infer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cortex.serving.batching.batcher import Batcher
+from cortex.serving.batching import batcher as batcher_module
+from cortex.serving.batching.batcher import ALONE, Batcher
+from cortex.serving.batching.pace import DOUBTFUL, SHORT, TRIAL, Paces
 from cortex.serving.batching.queue import Arrays, Limits, share
 from cortex.serving.errors import Expired, Overloaded, Unavailable
 
@@ -293,6 +296,35 @@ def test_runs_known_to_be_short_are_made_on_the_event_loop(seconds: float, here:
     assert witness.rows == [1] * 20 == followed
 
 
+def test_short_runs_gather_too_and_who_comes_alone_does_not_wait() -> None:
+    threads, witness = Threads(0.0), Witness()
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        for _ in range(3):  # the first shows how long runs of so many rows take
+            threads.names.clear()
+            await asyncio.gather(*(batcher.infer(threads, x(n)) for n in range(4)))
+        assert threads.names == [threading.current_thread().name]
+        for n in range(20):
+            request = batcher.infer(threads, x(n))
+            if n % (ALONE + 1) < 2:
+                await request
+                continue
+            with pytest.raises(StopIteration):  # it awaited nothing
+                request.send(None)
+
+    run(body, Limits(), witness)
+    assert witness.rows == [4] * 3 + [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("seconds", "here"), [(SHORT / 2, 2 * TRIAL), (SHORT, 2), (DOUBTFUL, 0), (math.inf, 0)]
+)
+def test_what_only_seems_long_is_tried_now_and_then(seconds: float, here: int) -> None:
+    paces = Paces()
+    paces.ran("kind", 1, seconds)
+    assert sum(paces.short("kind", 1) for _ in range(2 * TRIAL)) == here
+
+
 def test_no_run_is_made_on_the_event_loop_before_others_that_wait() -> None:
     threads = Threads(0.0)
 
@@ -552,3 +584,62 @@ def test_closing_runs_what_waits() -> None:
     asyncio.run(main())
     assert double.rows == [3]
     assert threading.active_count() <= before
+
+
+def runners() -> int:
+    """How many threads of batchers there are."""
+    return sum(thread.name.startswith("runner-") for thread in threading.enumerate())
+
+
+def test_threads_begin_when_they_are_needed_and_end_when_they_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batcher_module, "IDLE", 0.05)
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        assert runners() == 0
+        for each in (double, Doubling()):
+            task = await held(batcher, each)
+            assert runners() == 1
+            each.gate.set()
+            await task
+            while runners():
+                await asyncio.sleep(0.01)
+
+    run(body)
+    assert runners() == 0
+
+
+def test_no_request_is_forgotten_while_threads_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "IDLE", 1e-4)
+    rng = np.random.default_rng(0)
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        for n in range(300):
+            answers = await asyncio.gather(
+                *(batcher.infer(double, x(n, at)) for at in range(n % 4))
+            )
+            assert [answer[0][0, 0] for answer in answers] == [2 * n] * (n % 4)
+            await asyncio.sleep(rng.uniform(0, 3e-4))
+
+    run(body, Limits(max_batch=4, runners=2, delay=1e-4))
+
+
+def test_a_machine_without_a_thread_to_give_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "AGAIN", 0.01)
+    start, tries = threading.Thread.start, list[str]()
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith("runner-") and (tries.append(thread.name) or len(tries) < 3):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    async def body(batcher: Batcher, double: Doubling) -> None:
+        double.gate.set()
+        assert (await batcher.infer(double, x(2)))[0].tolist() == [[4]]
+
+    run(body)
+    assert len(tries) == 3

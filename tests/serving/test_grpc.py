@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cortex.serving.datatypes import BYTES, DATATYPES
 from cortex.serving.pb import open_inference_grpc_pb2 as pb
+from cortex.serving.rpc.call import Call
+from cortex.serving.rpc.health import WATCH, Health
 from cortex.serving.rpc.protocol import SERVICE, path
 from cortex.serving.server import Server, serving
 
@@ -312,6 +314,73 @@ def test_reflection_describes_the_protocol(channel: grpc.Channel) -> None:
         files = [FileDescriptorProto.FromString(raw) for raw in answer.file_descriptor_proto]
         name = service.name.rpartition(".")[2]
         assert name in {each.name for file in files for each in file.service}
+
+
+def test_reflection_tells_of_the_extensions(channel: grpc.Channel) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
+    (answer,) = stub.ServerReflectionInfo(iter([asked]))
+    (raw,) = answer.file_descriptor_response.file_descriptor_proto
+    (service,) = FileDescriptorProto.FromString(raw).service
+    assert {"ModelInfer", "ModelStreamInfer", "RepositoryIndex"} <= {
+        method.name for method in service.method
+    }
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        path("ServerLive"),
+    ],
+)
+def test_a_message_that_is_none_is_the_clients_fault(
+    channel: grpc.Channel, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, details = status(channel, method, b"\x0a\xff")
+    assert code == Code.INVALID_ARGUMENT
+    assert details.startswith("the message is no ")
+    assert not caplog.records
+
+
+def test_health_checks(channel: grpc.Channel) -> None:
+    Request, Answer = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse  # noqa: N806
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    for service, found in (
+        ("", Answer.SERVING),
+        (SERVICE, Answer.SERVING),
+        ("dense", Answer.SERVING),
+        ("broken", Answer.NOT_SERVING),
+    ):
+        assert stub.Check(Request(service=service)).status == found
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Check(Request(service="none"))
+    failed: Any = error.value
+    assert failed.code() is Code.NOT_FOUND
+    watch = stub.Watch(Request(service="none"))
+    assert next(watch).status == Answer.SERVICE_UNKNOWN
+    watch.cancel()
+
+
+def test_of_two_who_watch_one_may_leave() -> None:
+    async def main() -> list[int]:
+        health = Health()
+
+        async def one() -> AsyncGenerator[bytes]:
+            yield b""
+
+        first, second = (health.streams[WATCH](one(), Call()) for _ in range(2))
+        seen = [await anext(first), await anext(second)]
+        await first.aclose()
+        health.set({"": True})
+        seen.append(await anext(second))
+        health.end()
+        assert [each async for each in second] == []
+        return [health_pb2.HealthCheckResponse.FromString(each).status for each in seen]
+
+    assert asyncio.run(main()) == [2, 2, 1]
 
 
 def test_a_message_beyond_the_limit_is_refused(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def container(image: Image, port: int) -> Generator[subprocess.Popen[str]]:
     root = image.root
     for name in ("proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
-    ports = {"GRPC": 0, "HTTP": port, "METRICS": 0}
+    ports = {"GRPC": 0, "HTTP": 0, "METRICS": port}
     environment = image.environment | {f"CORTEX_SERVE_{at}_PORT": str(n) for at, n in ports.items()}
     command = ["exec", "chroot", f"--userspec={image.user}:{image.user}", str(root), "env", "-i"]
     command += [f"{key}={value}" for key, value in environment.items()]
@@ -110,7 +110,7 @@ def ask(address: str) -> None:
 def healthy(image: Image, port: int) -> None:
     """The health check of the image succeeds, and fails where nothing listens."""
     for at, healthy in ((port, True), (1, False)):
-        environment = image.environment | {"CORTEX_SERVE_HTTP_PORT": str(at)}
+        environment = image.environment | {"CORTEX_SERVE_METRICS_PORT": str(at)}
         command = ["chroot", image.root, *image.health]
         done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE)
         assert (done.returncode == 0) == healthy, done.stderr.decode()

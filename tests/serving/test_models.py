@@ -9,17 +9,19 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
 
+from cortex.runtime.digests import digests
 from cortex.runtime.errors import MissingExtra, RepositoryError
-from cortex.runtime.repository import CONFIG, WEIGHTS
+from cortex.runtime.repository import CONFIG, MODEL, REPORT, SERVED, WEIGHTS
 from cortex.serving.errors import NotFound, Unavailable
 from cortex.serving.metrics import Metrics
 from cortex.serving.models import Models
 
-from .repositories import FLOAT, dense, identity, sample
+from .repositories import FLOAT, dense, expected, identity, sample
 from .running import anywhere
 
 
@@ -111,18 +113,53 @@ def test_a_model_without_a_check_is_served_with_a_warning(
     assert "same/1: it came without a check; nothing proves its answers" in caplog.text
 
 
+def sealed(path: Path) -> None:
+    """Records what the files of a version are, as the importer does."""
+    (path / REPORT).write_text(json.dumps({"files": digests(path, SERVED)}))
+
+
+def flipped(path: Path) -> None:
+    """One bit of the last weight is another: too little for a check to see."""
+    sealed(path)
+    whole = bytearray((path / WEIGHTS).read_bytes())
+    whole[-4] ^= 1
+    (path / WEIGHTS).write_bytes(whole)
+
+
+def misled(path: Path) -> None:
+    """The graph names a file that is none of its folder's."""
+    model = onnx.load(path / MODEL, load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.external_data[0].value = "../../../secret"
+    onnx.save(model, path / MODEL)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no graph": (
-        lambda path: (path / "model.onnx").write_bytes(b"\xffgarbage"),
+        lambda path: (path / MODEL).write_bytes(b"\xffgarbage"),
         "model.onnx: not an ONNX model",
     ),
     "no weights": (
         lambda path: (path / WEIGHTS).unlink(),
-        "onnxruntime does not open the model: ",
+        "dense/1/weights.safetensors: no such file, and the graph has its weights there; copy or",
+    ),
+    "a link to no weights": (
+        lambda path: ((path / WEIGHTS).unlink(), (path / WEIGHTS).symlink_to("gone")),
+        "dense/1/weights.safetensors: a link that leads nowhere, and the graph has its weights",
     ),
     "weights cut short": (
-        lambda path: (path / WEIGHTS).write_bytes((path / WEIGHTS).read_bytes()[:100]),
-        "onnxruntime does not open the model: ",
+        lambda path: (path / WEIGHTS).write_bytes((path / WEIGHTS).read_bytes()[:400]),
+        "dense/1/weights.safetensors: cut short: it has 400 bytes, the graph has weights up to",
+    ),
+    "weights elsewhere": (misled, "its graph looks for weights at '../../../secret', which is not"),
+    "a bit of the weights": (flipped, "dense/1/weights.safetensors: damaged or replaced: its SHA-"),
+    "a file that is gone": (
+        lambda path: (sealed(path), (path / "check.safetensors").unlink()),
+        "check.safetensors: No such file or directory",
+    ),
+    "damaged report": (
+        lambda path: (path / REPORT).write_text("{"),
+        "dense/1/report.json: damaged: ",
     ),
     "damaged check": (
         lambda path: (path / "check.safetensors").write_bytes(b"x"),
@@ -151,6 +188,74 @@ def test_a_damaged_model_is_reported_and_the_others_are_served(
 
     load(tmp_path, body)
     assert message in reason(caplog)
+
+
+REPORTS: dict[str, Callable[[Path], object]] = {
+    "of these files": lambda path: sealed(path),
+    "that names no files": lambda path: (path / REPORT).write_text('{"verified": true}'),
+    "that is somebody else's": lambda path: (path / REPORT).write_text("[1]"),
+}
+
+
+@pytest.mark.parametrize("write", REPORTS.values(), ids=REPORTS)
+def test_a_report_without_a_contradiction(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    dense(tmp_path)
+    write(tmp_path / "dense" / "1")
+    load(tmp_path, lambda models: _ready(models, "dense/1"))
+
+
+def _ready(models: Models, version: str) -> None:
+    assert models.states() == {version: True}
+
+
+def as_config_map(version: Path, elsewhere: Path) -> None:
+    """As Kubernetes mounts one: each file a link to that in a folder behind a link."""
+    (version / "..2026").mkdir()
+    (version / "..data").symlink_to("..2026")
+    for file in [file for file in version.iterdir() if file.is_file()]:
+        file.rename(version / "..2026" / file.name)
+        file.symlink_to(f"..data/{file.name}")
+
+
+def as_annex(version: Path, elsewhere: Path) -> None:
+    """As git-annex keeps files: each in a folder of its own, by another name."""
+    for number, file in enumerate(list(version.iterdir())):
+        held = elsewhere / str(number) / f"KEY-{number}"
+        held.parent.mkdir(parents=True)
+        file.rename(held)
+        file.symlink_to(held)
+
+
+def as_folder(version: Path, elsewhere: Path) -> None:
+    """A version that lies elsewhere as a whole."""
+    version.rename(elsewhere)
+    version.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("laid", [as_config_map, as_annex, as_folder])
+def test_a_version_behind_links(tmp_path: Path, laid: Callable[[Path, Path], None]) -> None:
+    root = tmp_path / "models"
+    dense(root)
+    sealed(root / "dense" / "1")
+    laid(root / "dense" / "1", tmp_path / "elsewhere")
+
+    async def body(models: Models) -> None:
+        _ready(models, "dense/1")
+        (hidden,) = await (await models.get("dense")).infer({"x": sample()}, ["hidden"], None)
+        np.testing.assert_allclose(hidden.array, expected(sample())["hidden"], rtol=1e-5)
+
+    load(root, body)
+
+
+@pytest.mark.parametrize(("labels", "told"), [(3, False), (2, True), (4, True), (0, False)])
+def test_labels_that_are_too_few_or_too_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, labels: int, told: bool
+) -> None:
+    dense(tmp_path, labels=tuple("abcd"[:labels]))
+    load(tmp_path, lambda models: _ready(models, "dense/1"))
+    lines = [line for line in caplog.messages if " labels, output " in line]
+    assert len(lines) == told
+    assert all(f"config.json has {labels} labels, output 'probab" in line for line in lines)
 
 
 def test_a_model_whose_tensors_the_protocol_cannot_carry_is_refused(

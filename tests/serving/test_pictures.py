@@ -15,7 +15,7 @@ from PIL import Image
 from cortex.runtime.errors import UnreadableFile, Unsupported
 from cortex.runtime.preprocessing import Preprocessing
 from cortex.serving.datatypes import DATATYPES
-from cortex.serving.pictures import PictureReader, picture_readers
+from cortex.serving.pictures import picture_reader, picture_readers
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (4, 6, 3), np.uint8)
 LAST, FIRST, OPEN, GRAY = (-1, 4, 6, 3), (-1, 3, 4, 6), (-1, -1, -1, 3), (-1, 4, 6, 1)
@@ -33,7 +33,7 @@ def read(
     picture: bytes, sizes: tuple[int, ...] = LAST, datatype: str = "FP32", **how: Any
 ) -> NDArray[Any]:
     """One picture as an input has it, without the axis of the batch."""
-    reader = PictureReader("x", sizes, DATATYPES[datatype], Preprocessing(**how))
+    reader = picture_reader("x", sizes, DATATYPES[datatype], Preprocessing(**how))
     (row,) = reader.read([picture], lambda n: f"picture {n}")
     return row
 
@@ -119,7 +119,7 @@ def test_pictures_of_every_mode(
 
 
 def test_several_pictures_are_the_rows() -> None:
-    reader = PictureReader("x", LAST, DATATYPES["UINT8"], Preprocessing())
+    reader = picture_reader("x", LAST, DATATYPES["UINT8"], Preprocessing())
     rows = reader.read([encoded(), encoded(255 - PIXELS)], str)
     np.testing.assert_array_equal(rows, [PIXELS, 255 - PIXELS])
     assert reader.read([], str).shape == (0, 4, 6, 3)
@@ -160,13 +160,13 @@ def test_what_is_refused_is_named(
 
 
 def test_the_pictures_of_a_request_are_counted_together() -> None:
-    reader = PictureReader("x", LAST, DATATYPES["FP32"], Preprocessing(max_pixels=50))
+    reader = picture_reader("x", LAST, DATATYPES["FP32"], Preprocessing(max_pixels=50))
     with pytest.raises(UnreadableFile, match=r"2: 6×4 pixels with those before it are too many"):
         reader.read([encoded()] * 3, str)
 
 
 def test_pictures_of_several_sizes_need_a_size() -> None:
-    reader = PictureReader("x", OPEN, DATATYPES["FP32"], Preprocessing())
+    reader = picture_reader("x", OPEN, DATATYPES["FP32"], Preprocessing())
     with pytest.raises(UnreadableFile, match="1: it is 3×4, 0 is not; pictures of several sizes"):
         reader.read([encoded(), encoded(PIXELS[:, :3].copy())], str)
 
@@ -186,7 +186,7 @@ def test_a_preprocessing_that_does_not_fit_is_refused(
     sizes: tuple[int, ...], datatype: str, how: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(Unsupported) as error:
-        PictureReader("x", sizes, DATATYPES[datatype], Preprocessing(**how))
+        picture_reader("x", sizes, DATATYPES[datatype], Preprocessing(**how))
     assert f"input 'x' {message}" in str(error.value)
 
 

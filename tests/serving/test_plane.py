@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,13 @@ from onnx import TensorProto
 
 from cortex.serving.batching.batcher import Batcher
 from cortex.serving.client.connection import request
-from cortex.serving.datatypes import Datatype
+from cortex.serving.datatypes import DATATYPES, Datatype
 from cortex.serving.errors import UNEXPECTED, Code, Internal, RequestError, listed, told
 from cortex.serving.metrics import Metrics
-from cortex.serving.model import Model
+from cortex.serving.model import Model, Output
 from cortex.serving.models import Models
-from cortex.serving.plane import Plane
-from cortex.serving.rpc.messages import InferRequest
+from cortex.serving.plane import Answer, Plane
+from cortex.serving.rpc.messages import InferRequest, SentTensor
 
 from .repositories import dense, expected, identity, sample
 from .running import anywhere
@@ -36,6 +37,7 @@ class Given:
     datatype: str
     shape: Sequence[int]
     values: Any = None
+    slow: bool = False
 
     def array(self, datatype: Datatype, what: str) -> Any:
         """The values, or ones."""
@@ -58,6 +60,9 @@ class Ask:
     def inputs(self) -> Sequence[Given]:
         """The tensors."""
         return self.tensors
+
+    def check(self, outputs: Sequence[Output]) -> None:
+        """All will do."""
 
 
 def with_plane(
@@ -267,5 +272,50 @@ def test_a_tensor_reaches_the_batcher_uncopied(tmp_path: Path) -> None:
         with mock.patch.object(Batcher, "infer", infer):
             await plane.infer(InferRequest.read(message))
         assert np.shares_memory(given[0], np.frombuffer(message, np.uint8))
+
+    with_plane(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "raw", "typed", "slow"),
+    [
+        ("BYTES", 1 << 20, 0, True),
+        ("BYTES", 1 << 10, 0, False),
+        ("BYTES", None, 1 << 20, True),
+        ("FP32", 1 << 20, 0, False),  # a view
+        ("FP32", None, 1 << 20, False),  # a view, too
+        ("INT64", None, 1 << 20, True),
+        ("INT64", None, 1 << 10, False),
+    ],
+)
+def test_what_is_slow_to_decode(datatype: str, raw: int | None, typed: int, slow: bool) -> None:
+    sent = None if raw is None else memoryview(bytes(raw))
+    assert SentTensor("x", datatype, (1,), sent, memoryview(bytes(typed))).slow == slow
+
+
+@pytest.mark.parametrize(
+    ("datatype", "count", "slow"),
+    [("BYTES", 1 << 17, True), ("BYTES", 8, False), ("FP32", 1 << 17, False)],
+)
+def test_which_answers_are_slow_to_encode(datatype: str, count: int, slow: bool) -> None:
+    kind = DATATYPES[datatype]
+    output = Output("y", kind, np.zeros(count, kind.dtype))
+    question = InferRequest.read(request("dense", {"x": sample()}))
+    assert question.slow(Answer("dense", "1", [output])) == slow
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_what_is_slow_is_decoded_away_from_the_event_loop(tmp_path: Path, slow: bool) -> None:
+    dense(tmp_path)
+    threads: list[threading.Thread] = []
+
+    class Watched(Given):
+        def array(self, datatype: Datatype, what: str) -> Any:
+            threads.append(threading.current_thread())
+            return super().array(datatype, what)
+
+    async def body(plane: Plane) -> None:
+        await plane.infer(Ask("dense", [Watched("x", "FP32", (2, 4), slow=slow)]))
+        assert (threads[0] is not threading.current_thread()) == slow
 
     with_plane(tmp_path, body)

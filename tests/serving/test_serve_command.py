@@ -190,13 +190,23 @@ def test_a_signal_while_models_load_ends_it(
     assert not announced
 
 
-def test_a_sighup_before_it_serves_does_not_end_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "options", "code"),
+    [
+        ("SIGHUP", [], 7),  # nothing happens
+        ("SIGTERM", [], 0),  # the first process of a container has no default for it
+        ("SIGTERM", ["--check"], -signal.SIGTERM),  # or what was not checked would count as good
+    ],
+)
+def test_a_signal_before_it_serves(
+    tmp_path: Path, sent: str, options: list[str], code: int
+) -> None:
     program = (
         "import os, signal, sys; from cortex.serving import cli, logs\n"
-        "logs.configure = lambda _: (os.kill(os.getpid(), signal.SIGHUP), sys.exit(7))\n"
-        f"cli.serve([{str(tmp_path)!r}])"
+        f"logs.configure = lambda _: (os.kill(os.getpid(), signal.{sent}), sys.exit(7))\n"
+        f"cli.serve([{str(tmp_path)!r}, *{options!r}])"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 7
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == code
 
 
 @pytest.mark.parametrize("option", ["--grpc-port", "--http-port", "--metrics-port"])

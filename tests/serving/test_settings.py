@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cortex.runtime.command import command
-from cortex.runtime.errors import CortexError
+from cortex.runtime.errors import CortexError, UsageError
 from cortex.serving.live import Live
 from cortex.serving.options import options, reread
 from cortex.serving.settings import Settings, live
@@ -182,3 +182,27 @@ def test_bad_tokens_leave_those_before(tmp_path: Path, caplog: pytest.LogCapture
 def test_what_may_change_is_declared_on_the_field() -> None:
     assert {"max_requests", "max_tensors", "log_level", "drain_seconds"} <= set(live())
     assert not {"models", "host", "grpc_port", "tls_cert", "max_connections"} & set(live())
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("http://localhost:4317", True),
+        ("https://otel.example", True),
+        ("http://[::1]:4317/", True),
+        ("junk", False),
+        ("localhost:4317", False),
+        ("http://", False),
+        ("http://host:port", False),
+        ("http://host:99999", False),
+        ("http://host:4318/v1/traces", False),
+        ("ftp://host:21", False),
+        ("", False),
+    ],
+)
+def test_where_traces_go(address: str, good: bool) -> None:
+    if good:
+        assert told("m", f"--trace-endpoint={address}")[0].trace_endpoint == address
+        return
+    with pytest.raises(UsageError, match="no address of a collector; give one such as http://loc"):
+        told("m", f"--trace-endpoint={address}")

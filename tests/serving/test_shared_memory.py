@@ -80,6 +80,8 @@ def test_tritonclient_sends_and_receives_through_shared_memory(tmp_path: Path) -
             hidden.set_shared_memory("both", 3 * 8 * 4 - 1)
             with pytest.raises(triton.InferenceServerException, match="it takes 96 bytes"):
                 client.infer("dense", [given], outputs=[hidden])
+            counted = client.get_inference_statistics("dense").model_stats[0].inference_stats
+            assert (counted.success.count, counted.fail.count) == (1, 1)
             given.set_shared_memory("both", 4096, 1)
             with pytest.raises(triton.InferenceServerException, match="do not lie in shared"):
                 client.infer("dense", [given])

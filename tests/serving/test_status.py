@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
 
-from cortex.serving.client.page import Page, Row, quantile, rows
+from cortex.serving.client.page import WANTED, Page, Row, quantile, rows
 from cortex.serving.client.status import duration, main
 from cortex.serving.server import Server
 
@@ -51,14 +53,14 @@ def test_a_quantile(
 
 
 def test_rates_are_those_between_the_pages() -> None:
-    before = page(10.0, requests_total__OK=100, batch_rows_sum=100, batch_rows_count=50)
+    before = page(10.0, requests_total__OK=100, inferences_total=100, executions_total=50)
     after = page(
         12.0,
         requests_total__OK=120,
         requests_total__INTERNAL=4,
         requests_total__CANCELLED=2,
-        batch_rows_sum=160,
-        batch_rows_count=60,
+        inferences_total=160,
+        executions_total=60,
         queue_requests=3,
         request_seconds_bucket__0_01=26,
         request_seconds_bucket__0_1=26,
@@ -117,18 +119,91 @@ def test_the_command_shows_a_server(server: Server) -> None:
     ("address", "message", "status"),
     [
         ("http://x", "'http://x': give the server as HOST:PORT, such as localhost:8002", 2),
+        ("", "'': give the server as HOST:PORT, such as localhost:8002", 2),
+        ("a/b", "'a/b:8002': give the server as HOST:PORT, such as localhost:8002", 2),
+        ("nowhere.invalid", "nowhere.invalid:8002: cannot be reached: [Errno -", 3),
         ("localhost:1", "localhost:1: cannot be reached: [Errno 111] Connection refused", 3),
     ],
 )
 def test_what_it_cannot_show(address: str, message: str, status: int) -> None:
     found = CliRunner().invoke(main, [address, "--once"])
-    assert (found.exit_code, found.stderr) == (status, f"cortex-status: {message}\n")
+    assert found.exit_code == status
+    assert found.stderr.startswith(f"cortex-status: {message}")
+    assert found.stderr.count("\n") == 1
 
 
-def test_another_port_is_told_so(server: Server) -> None:
-    found = CliRunner().invoke(main, [str(server.http), "--once"])
+OTHERS = {
+    "http": "/metrics answers 404 Not Found",
+    "grpc": "it does not speak HTTP, as the gRPC port does not; give its --metrics-port",
+}
+
+
+@pytest.mark.parametrize("port", OTHERS)
+def test_another_port_is_told_so(server: Server, port: str) -> None:
+    address = getattr(server, port)
+    found = CliRunner().invoke(main, [str(address), "--once"])
     assert found.exit_code == 3
-    assert found.stderr == f"cortex-status: {server.http}: /metrics answers 404 Not Found\n"
+    assert found.stderr == f"cortex-status: {address}: {OTHERS[port]}\n"
+
+
+def test_only_what_is_asked_for_is_on_the_page(server: Server) -> None:
+    url = f"http://{server.metrics}/metrics"
+    for name in WANTED:
+        text = httpx.get(url, params={"name[]": name}).text
+        assert {line.split()[2] for line in text.splitlines() if line[0] == "#"} in (
+            {name}, {f"{name}_total"}, {f"{name}_info"},
+        )  # fmt: skip
+    assert "cortex_compute_seconds" in httpx.get(url).text
+    assert httpx.get(url, params={"name[]": "none"}).text == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "expected"),
+    [
+        ({}, {}, 0),
+        ({"strict_readiness": True}, {}, 3),  # one of its models is broken
+        ({}, {"METRICS_PORT": "1"}, 3),
+        ({}, {"METRICS_PORT": "0"}, 2),
+        ({}, {"METRICS_PORT": "x"}, 2),
+        ({}, {"HOST": "0.0.0.0"}, 0),
+        ({"tls": True}, {"TLS": "1"}, 0),
+        ({"tls": True, "ask": True}, {"TLS": "1"}, 0),
+        ({"tls": True}, {}, 3),
+        ({}, {"TLS": "1"}, 3),
+    ],
+)
+def test_health_of_the_server_beside_it(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    environment: dict[str, str],
+    expected: int,
+) -> None:
+    cert, key = (pem := certificates(tmp_path)).server
+    if settings.pop("tls", False):
+        settings = settings | {"tls_cert": cert, "tls_key": key}
+    if settings.pop("ask", False):  # by the same authority as the server's own
+        settings = settings | {"tls_client_ca": pem.ca, "protect_metrics": True}
+    if environment.get("TLS"):
+        environment = environment | {"TLS_CERT": str(cert), "TLS_KEY": str(key)}
+    with running(repository, **settings) as server:
+        found = {"METRICS_PORT": str(server.metrics.port)} | environment
+        for name, value in found.items():
+            monkeypatch.setenv(f"CORTEX_SERVE_{name}", value)
+        asked = CliRunner().invoke(main, ["--health"])
+        assert (asked.exit_code, asked.stdout) == (expected, ""), asked.stderr
+        assert len(asked.stderr.splitlines()) == (expected > 0)
+
+
+def test_health_of_a_server_elsewhere(server: Server, tmp_path: Path, repository: Path) -> None:
+    pem = certificates(tmp_path)
+    cert, key = pem.server
+    assert CliRunner().invoke(main, [str(server.metrics), "--health"]).exit_code == 0
+    with running(repository, tls_cert=cert, tls_key=key) as other:
+        asked = [str(other.metrics), "--health"]
+        assert CliRunner().invoke(main, [*asked, "--tls-ca", str(pem.ca)]).exit_code == 0
+        assert CliRunner().invoke(main, [*asked, "--tls-ca", str(pem.other)]).exit_code == 3
 
 
 def test_a_protected_page_is_asked_for_with_a_token_over_tls(

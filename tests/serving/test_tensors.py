@@ -221,3 +221,9 @@ def test_the_datatype_of_what_onnxruntime_declares(datatype: Datatype) -> None:
 def test_what_the_protocol_cannot_carry_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"sequence\(tensor\(float\)\) is no datatype of the"):
         of_onnx("sequence(tensor(float))")
+
+
+def test_elements_beyond_the_shape_are_not_read() -> None:
+    raw = memoryview(bytes(12) + b"\xff\xff\xff\xff")  # the fourth is cut short
+    with pytest.raises(InvalidArgument, match=r"shape \[2\] takes 2 elements, found 3"):
+        tensors.decode(raw, BYTES, (2,), WHAT)
