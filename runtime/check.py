@@ -46,8 +46,11 @@ NO_AGREEMENT = Difference(math.inf, 0.0, math.inf)
 SAME_STRINGS = Difference(0.0, 1.0, 0.0)
 
 
-def difference(actual: Array, expected: Array) -> Difference:
-    """Compares two arrays of one shape; both are taken as float64, unless they hold strings."""
+def difference(actual: Array, expected: Array, least: float = SMALLEST_SCALE) -> Difference:
+    """Compares two arrays of one shape; both are taken as float64, unless they hold strings.
+
+    ``least`` is the least scale that errors are measured on.
+    """
     if actual.shape != expected.shape:
         return NO_AGREEMENT
     if object in (actual.dtype, expected.dtype):
@@ -65,7 +68,7 @@ def difference(actual: Array, expected: Array) -> Difference:
             return NO_AGREEMENT
     if not values.count:  # of nothing but NaN and infinity nothing is proved
         return NO_AGREEMENT if wanted.size else Difference(0.0, SMALLEST_SCALE, 0.0)
-    scale, below = (max(size, SMALLEST_SCALE) for size in (values.largest, values.rms))
+    scale, below = (max(size, least) for size in (values.largest, values.rms))
     return Difference(errors.largest, scale, max(errors.largest / scale, errors.rms / below))
 
 
@@ -109,11 +112,16 @@ class _Norm:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a value was when it was right: every ``stride``-th element of it in C order."""
+    """What a value was when it was right: every ``stride``-th element of it in C order.
+
+    ``least`` is the least scale that errors are measured on: above the smallest of all for what was
+    computed by a function whose rounding does not shrink with its values.
+    """
 
     shape: tuple[int, ...]
     values: Array
     stride: int = 1
+    least: float = SMALLEST_SCALE
 
     @classmethod
     def of(cls, value: Array, most: int = SAMPLE) -> Recorded:
@@ -125,7 +133,7 @@ class Recorded:
         """Compares ``actual`` with the record."""
         if actual.shape != self.shape:
             return NO_AGREEMENT
-        return difference(actual.reshape(-1)[:: self.stride], self.values)
+        return difference(actual.reshape(-1)[:: self.stride], self.values, self.least)
 
 
 @dataclass(frozen=True, slots=True)

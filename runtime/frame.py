@@ -74,10 +74,13 @@ class Frame:
     name: str
     scratch_memory: Scratch
     draw: Draw
+    draw_words: Draw
     shard: Shard = ALONE
     rows: int = 1
     weight: float = 1.0
     """Of a loss: what one row's loss counts."""
+    unread: tuple[int, ...] = ()
+    """The outputs that nobody looks at: an operation may leave them as they are."""
     fused: bool = False
     """Of a loss: dx[0] is the gradient of the input of the operation it is fused with."""
     _exchanges: int = field(default=0, init=False)
@@ -133,3 +136,7 @@ class Frame:
         shards. ``shared``: the first axis is one that holds for every row.
         """
         return self.draw(shape, 0 if shared else self.first_row)
+
+    def random_words(self, shape: tuple[int, ...], shared: bool = False) -> Callable[[], Array]:
+        """The same for uint16 of all values alike: enough for a mask, and sooner drawn."""
+        return self.draw_words(shape, 0 if shared else self.first_row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import GraphError
 from .ir import Graph, Node, Types
@@ -32,6 +33,8 @@ class Flow:
 class Gradients:
     """The backward pass of a graph, laid out but not yet bound.
 
+    ``stored`` is the dtype of each float, and of its gradient; ``dtype`` that of parameters.
+
     Attributes:
         of: the buffer of each value's gradient.
         flows: by node name; a node that is not there has no backward pass.
@@ -43,13 +46,14 @@ class Gradients:
         self,
         graph: Graph,
         types: Types,
-        itemsize: int,
+        dtype: Any,
+        stored: Mapping[str, Any],
         terms: Sequence[Term],
         wrt: Collection[str],
         frozen: Collection[str],
         is_view: Callable[[Node], bool],
     ) -> None:
-        self._graph, self._types, self._itemsize = graph, types, itemsize
+        self._graph, self._types, self._dtype, self._stored = graph, types, dtype, stored
         self._wrt, self._frozen, self._is_view = wrt, frozen, is_view
         for value in [*wrt, *(term.on for term in terms)]:
             if value not in types:
@@ -100,11 +104,11 @@ class Gradients:
     def _floats(self, value: str) -> bool:
         return self._types[value].dtype == "float"
 
-    def _buffer(self, elements: int) -> Buffer:
-        return Buffer(elements * self._itemsize, self._time, self._time)
+    def _buffer(self, elements: int, dtype: Any) -> Buffer:
+        return Buffer(elements * dtype.itemsize, self._time, self._time, dtype=dtype)
 
-    def _size(self, value: str) -> int:
-        return math.prod(self._types[value].sizes)
+    def _of_value(self, value: str) -> Buffer:
+        return self._buffer(math.prod(self._types[value].sizes), self._stored[value])
 
     def _contribution(self, value: str, flow: Flow, memory: Buffer | None = None) -> Buffer:
         """Where a contribution to the gradient of ``value`` is written.
@@ -113,9 +117,9 @@ class Gradients:
         may be written over.
         """
         if value not in self.of:
-            self.of[value] = memory or self._buffer(self._size(value))
+            self.of[value] = memory or self._of_value(value)
             return self.of[value]
-        beside = memory or self._buffer(self._size(value))
+        beside = memory or self._of_value(value)
         flow.adds.append((self.of[value], beside))
         return beside
 
@@ -157,7 +161,7 @@ class Gradients:
         if source in self.of:
             flow.adds.append((self.of[source], dy))
         elif node.name in self._wrt:  # later contributions to the source must not show here
-            self.of[source] = self._buffer(self._size(source))
+            self.of[source] = self._of_value(source)
             flow.copies.append((self.of[source], dy))
         else:
             self.of[source] = dy
@@ -178,11 +182,13 @@ class Gradients:
         """The memory of dy[0], if dx[i] may be written over it."""
         if dy is None or i not in node.op.overwrites_dy or node.name in self._wrt:
             return None
-        return dy if self._types[node.inputs[i]] == self._types[node.name] else None
+        source = node.inputs[i]
+        alike = self._types[source] == self._types[node.name]
+        return dy if alike and self._stored[source] == dy.dtype else None
 
     def _parameter(self, node: Node, local: str) -> Buffer | None:
         name = node.params[local]
         if name not in self.reached:
             self.reached.add(name)
             return None
-        return self._buffer(self._graph.parameters[name].size)
+        return self._buffer(self._graph.parameters[name].size, self._dtype)

@@ -123,15 +123,23 @@ class Graph:
         """Reads what ``to_json`` wrote.
 
         Raises:
-            GraphError: not such text, an unknown operation, attributes of the wrong type, or an
-            invalid graph.
+            GraphError: not such text, a newer format, an unknown operation, attributes of the
+            wrong type, or an invalid graph.
         """
         stored: StoredGraph = _read(StoredGraph, "not the JSON of a graph", json=text)
+        if stored.format > FORMAT:
+            raise GraphError(
+                f"a newer Cortex has stored it, in format {stored.format}; this one knows {FORMAT}"
+            )
         nodes = (
             Node(node.name, _operation(node), node.inputs, node.params, node.layer)
             for node in stored.nodes
         )
         return cls(stored.inputs, tuple(nodes), stored.outputs, stored.layers, stored.states)
+
+
+FORMAT = 1
+"""Of stored graphs. Who changes what they say raises it, and reads what older numbers say, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,7 @@ class StoredGraph:
     outputs: dict[str, str]
     layers: dict[str, Layer]
     states: dict[str, str] = field(default_factory=dict[str, str])
+    format: int = FORMAT
 
 
 def _stored(op: Operation) -> dict[str, Any]:

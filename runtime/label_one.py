@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UsageError
+from .ir import Graph
 from .network import Network
 
 
@@ -41,8 +42,9 @@ def label_one(
     labels: Sequence[str] = (),
     answer: str | int | None = None,
     output: str = "",
+    states: MutableMapping[str, Any] | None = None,
 ) -> Labelled:
-    """What a classifier says of one example.
+    """What a classifier says of one example; of a sequence of answers, the last.
 
     Args:
         network: or the file that training saved.
@@ -50,6 +52,9 @@ def label_one(
         labels: the names of the classes.
         answer: what it is; a number becomes its name.
         output: whose classes are asked for, if the network has several outputs.
+        states: what a stateful network carries, by the names of its inputs: it begins with what is
+            there, or zeros, and leaves there what it ends with. By default each example begins
+            anew.
 
     Raises:
         UsageError: the example does not fit, or the output has not as many classes as names.
@@ -65,8 +70,12 @@ def label_one(
     array = np.asarray(example)
     if len(sizes) == len(shape) and array.size == math.prod(sizes):
         array = array.reshape(sizes)
-    name = output or next(iter(graph.outputs))
-    scores = network.run({names[0]: array[None]}, [name])[name].reshape(-1)
+    name = output or next(name for name in graph.outputs if name not in graph.states.values())
+    given = {**_zeros(graph), **(states or {}), names[0]: array[None]}
+    found = network.run(given, [name, *graph.states.values()])
+    if states is not None:
+        states.update({held: found[kept] for held, kept in graph.states.items()})
+    scores = found[name].reshape(-1, found[name].shape[-1])[-1]
     if labels and len(labels) != scores.size:
         raise UsageError(f"label_one: {len(labels)} names for {scores.size} classes")
     if isinstance(answer, int) and not 0 <= answer < scores.size:
@@ -74,3 +83,9 @@ def label_one(
     best = int(scores.argmax())
     named = labels[answer] if labels and isinstance(answer, int) else answer
     return Labelled(labels[best] if labels else best, float(scores[best]), named)
+
+
+def _zeros(graph: Graph) -> dict[str, Any]:
+    """States of one row, as they are before anything was read."""
+    shapes = {held: graph.inputs[held].shape[1:] for held in graph.states}
+    return {held: np.zeros((1, *map(int, shape)), np.float32) for held, shape in shapes.items()}

@@ -13,12 +13,16 @@ FOREVER = 1 << 60
 
 @dataclass(slots=True, eq=False)
 class Buffer:
-    """``size`` bytes, needed from step ``first`` to step ``last``, both included."""
+    """``size`` bytes, needed from step ``first`` to step ``last``, both included.
+
+    ``dtype`` is that of what they hold, where one array is all they are for.
+    """
 
     size: int
     first: int
     last: int
     offset: int = 0
+    dtype: Any = None
 
     def alive_with(self, other: Buffer) -> bool:
         """Whether the two are needed at the same time."""

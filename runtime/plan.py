@@ -16,9 +16,10 @@ from .ir import Graph, Node, infer, node_parameters
 from .losses import Term
 from .losses.targets import feeds, with_targets
 from .memory import Arena, Buffer
+from .mixed import Scale, Widened, scaled, stored
 from .op import Step, Steps
 from .parameters import Parameters, Weights
-from .random import Clock, uniform
+from .random import Clock, uniform, words
 from .shard import ALONE, Shard
 from .tensor import Tensor
 from .values import allocate
@@ -43,6 +44,7 @@ class Plan:
         shard: which part of the batch this plan has.
         xp: numpy or cupy.
         seed: of the random numbers.
+        scale: of the losses; given, values are stored in float16: see ``mixed``.
 
     Attributes:
         v: every input, output, target and kept value by name, as the array it is always in.
@@ -71,6 +73,7 @@ class Plan:
         shard: Shard = ALONE,
         xp: Any = np,
         seed: int = 0,
+        scale: Scale | None = None,
     ) -> None:
         self.graph, self.parameters, self.xp = graph, parameters, xp
         self.dtype, self.training, self.shard = parameters.dtype, training, shard
@@ -88,17 +91,23 @@ class Plan:
         ):
             if unknown := [name for name in names if name not in known]:
                 raise GraphError(f"no {what} is called {unknown[0]!r}")
+        self._scale = scale
+        half = scale is not None
+        self._stored = stored(graph, self.types, self.dtype, half, self._is_view)
         self._grads = Gradients(
             graph,
             self.types,
-            self.dtype.itemsize,
+            self.dtype,
+            self._stored,
             self.terms,
             wrt,
             self.frozen,
             self._is_view,
         )
+        self._read = {*kept, *(name for node in graph.nodes for name in node.inputs)}
+        self._read |= {name for term in self.terms for name in (term.on, term.target, term.weights)}
         reuse = keep is not ALL and not self.terms
-        self._arrays = allocate(graph, self.types, self.dtype, kept, reuse, self._is_view, xp)
+        self._arrays = allocate(graph, self.types, self._stored, kept, reuse, self._is_view, xp)
         self._gradients = Arena(xp, self._grads.buffers())
         self.losses: Array = xp.zeros(len(self.terms), self.dtype)
         self.grad: Any = None
@@ -155,7 +164,8 @@ class Plan:
         for node, (_, steps, _) in zip(self.graph.nodes, self.parts, strict=False):
             for step in steps:
                 step()
-            yield from ((value, self._arrays[value]) for value in self.graph.values(node))
+            written = [value for value in self.graph.values(node) if value in self._read]
+            yield from ((value, self._arrays[value]) for value in written)
 
     def segments(self) -> list[list[Step]]:
         """The steps cut where shards meet; one thread can run all shards segment by segment."""
@@ -190,22 +200,24 @@ class Plan:
             return [], self._after(flow)
         self._scratch.rewind()
         p, fetch = self.parameters.bind(node.params, self._scratch.take)
-        values = self.graph.values(node)
+        values, wide = self.graph.values(node), self._widened()
+        unread = tuple(i for i, value in enumerate(values) if value not in self._read)
         frame = self._frame(
             index,
             node.name,
             flow,
-            x=tuple(self._arrays[name] if name else None for name in node.inputs),
-            y=tuple(self._arrays[name] for name in values),
-            dx=self._gradient_arrays(node.inputs, flow.dx),
-            dy=self._gradient_arrays(values, flow.dy),
+            x=wide.read([self._arrays[name] if name else None for name in node.inputs]),
+            y=wide.written([self._arrays[name] for name in values], unread),
+            dx=wide.written_back(self._gradient_arrays(node.inputs, flow.dx)),
+            dy=wide.read_back(self._gradient_arrays(values, flow.dy)),
+            unread=unread,
             p=p,
             dp={
                 local: self._parameter_gradient(node.params[local], buffer)
                 for local, buffer in flow.dp.items()
             },
         )
-        forward, backward = (_flat(steps) for steps in node.op.bind(frame))
+        forward, backward = wide.around(*map(_flat, node.op.bind(frame)))
         for local, buffer in flow.dp.items():
             if buffer:
                 into = self._dp[node.params[local]]
@@ -221,13 +233,14 @@ class Plan:
         source = next((n for n in self.graph.nodes if term.on in self.graph.values(n)), None)
         read = source.params if source and term.loss.reads_parameters else {}
         p, fetch = self.parameters.bind(read, self._scratch.take)
+        wide = self._widened()
         frame = self._frame(
             len(self.graph.nodes) + index,
             f"loss {index}",
             flow,
-            x=tuple(self._arrays.get(name) for name in (term.on, term.target, term.weights)),
+            x=wide.read([self._arrays.get(name) for name in (term.on, term.target, term.weights)]),
             y=(self.losses[index : index + 1],),
-            dx=self._gradient_arrays([term.on], flow.dx),
+            dx=wide.written_back(self._gradient_arrays([term.on], flow.dx)),
             p=p,
         )
         frame.weight, frame.fused = term.weight / frame.total, flow.fused
@@ -236,6 +249,9 @@ class Plan:
             forward, backward = (_flat(steps) for steps in term.loss.bind(frame))
         except ValueError as error:
             raise GraphError(f"the loss on {term.on!r}: {error}") from None
+        if self._scale and backward:
+            backward.append(scaled(self.xp, frame.dx[0], self._scale))
+        forward, backward = wide.around(forward, backward)
         return [*filter(None, [fetch]), *forward], [*backward, *self._after(flow)]
 
     def _frame(self, index: int, name: str, flow: Flow, **arrays: Any) -> Frame:
@@ -250,16 +266,20 @@ class Plan:
             name=name,
             scratch_memory=self._scratch,
             draw=uniform(self._seed, index, self._clock, self.xp),
+            draw_words=words(self._seed, index, self._clock, self.xp),
             shard=self.shard,
             rows=next(iter(self.types.values())).sizes[0],
         )
+
+    def _widened(self) -> Widened:
+        return Widened(self.xp, self.dtype, self._scratch.take)
 
     def _gradient_arrays(
         self, values: Sequence[str], buffers: Sequence[Buffer | None]
     ) -> tuple[Array | None, ...]:
         padded = [*buffers, *[None] * (len(values) - len(buffers))]
         return tuple(
-            buffer and self._gradients.array(buffer, self.types[value].sizes, self.dtype)
+            buffer and self._gradients.array(buffer, self.types[value].sizes, buffer.dtype)
             for value, buffer in zip(values, padded, strict=True)
         )
 
@@ -277,7 +297,7 @@ class Plan:
         """What joins the contributions of several users of a value."""
 
         def flat(buffer: Buffer) -> Array:
-            return self._gradients.array(buffer, (-1,), self.dtype)
+            return self._gradients.array(buffer, (-1,), buffer.dtype)
 
         copies = [partial(self.xp.copyto, flat(to), flat(source)) for to, source in flow.copies]
         adds = [partial(self.xp.add, flat(to), flat(b), flat(to)) for to, b in flow.adds]

@@ -42,6 +42,8 @@ MODEL, WEIGHTS, CHECK, REPORT, CONFIG = (
     "report.json",
     "config.json",
 )
+SERVED = MODEL, WEIGHTS, CHECK
+"""What a server reads of a version, and must find as it was written."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 STAGE = ".staging-"
@@ -166,7 +168,7 @@ def install(root: Path, name: str, version: int | None = None) -> Generator[Mode
     folder = root / name
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root):
+        with locked(root):
             target = folder / str(version or newest(folder) + 1)
             if target.exists():
                 raise RepositoryError(
@@ -200,7 +202,7 @@ def _move(stage: Path, target: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Generator[None]:
+def locked(folder: Path) -> Generator[None]:
     """Holds a folder for this process; the lock ends with the process, whatever ends it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

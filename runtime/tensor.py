@@ -157,6 +157,27 @@ def product(sizes: Iterable[Size]) -> Size:
     return Symbol.of(terms)
 
 
+def quotient(size: Size, by: Size) -> Size:
+    """The size that times ``by`` gives ``size``.
+
+    Raises:
+        ValueError: there is none, or none is known.
+    """
+    divisor = _terms(by)
+    if len(divisor) == 1:
+        ((factors, number),) = divisor.items()
+        shares: Counter[tuple[str, ...]] = Counter()
+        for term, n in _terms(size).items():
+            left = Counter(term)
+            left.subtract(factors)
+            if min(left.values(), default=0) < 0 or not number or n % number:
+                break
+            shares[tuple(sorted(left.elements()))] += n // number
+        else:
+            return Symbol.of(shares)
+    raise ValueError(f"{size} is not known to be a multiple of {by}")
+
+
 def total(sizes: Iterable[Size]) -> Size:
     """The sum."""
     terms: Counter[tuple[str, ...]] = Counter()

@@ -16,7 +16,7 @@ from .tensor import STRING
 def allocate(
     graph: Graph,
     types: Types,
-    dtype: Any,
+    stored: Mapping[str, Any],
     kept: Collection[str],
     reuse: bool,
     is_view: Callable[[Node], bool],
@@ -24,14 +24,12 @@ def allocate(
 ) -> Mapping[str, Any]:
     """An array for every value.
 
-    ``kept`` values, and the graph's inputs, are never written over; ``reuse`` false keeps all.
+    ``stored`` is the dtype of each float. ``kept`` values, and the inputs, are never written
+    over; ``reuse`` false keeps all.
     Strings are objects, which no stretch of bytes can hold: they have arrays of their own.
     """
     numbers = {name: tensor for name, tensor in types.items() if tensor.dtype != STRING}
-    dtypes = {
-        name: xp.dtype(dtype if tensor.dtype == "float" else tensor.dtype)
-        for name, tensor in numbers.items()
-    }
+    dtypes = {name: xp.dtype(stored.get(name, tensor.dtype)) for name, tensor in numbers.items()}
     sizes = dict.fromkeys(types, 0) | {
         name: math.prod(tensor.sizes) * dtypes[name].itemsize for name, tensor in numbers.items()
     }

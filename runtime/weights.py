@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UnreadableFile, Unsupported
+from .files import regular
 
 Array = NDArray[Any]
 
@@ -66,9 +67,10 @@ class WeightsFile:
         """Reads and checks the header; no array is touched.
 
         Raises:
-            UnreadableFile: the file is no safetensors file, or an array lies outside it.
+            UnreadableFile: there is no such file, it is no safetensors file, or an array lies
+                outside it.
         """
-        size = path.stat().st_size
+        size = regular(path).stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or not 2 <= length <= min(LONGEST_HEADER, size - 8):

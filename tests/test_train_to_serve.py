@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+import yaml
 from click.testing import CliRunner
 from tritonclient.utils import InferenceServerException
 
@@ -88,27 +89,55 @@ def test_a_running_server_takes_up_what_is_trained_and_answers_the_same(
         np.testing.assert_allclose(array, best[name], atol=1e-6)
 
 
-@pytest.mark.slow
+RESNET: Mapping[str, Any] = {
+    "network": {
+        "load": "models/resnet8",
+        "drop_from": "dense",
+        "freeze": "flatten",
+        "layers": [{"type": "linear", "units": 3}, {"type": "softmax", "name": "shape"}],
+    },
+    "data": {"type": "pictures", "height": 32, "width": 32, "mean": 0, "std": 1},
+    "optimizer": {"type": "adam", "rate": 0.01},
+}
+"""What differs where MLPerf Tiny's ResNet-8, which knows CIFAR-10's classes, is the body."""
+
+
+@pytest.mark.parametrize(
+    ("body", "file", "said"),
+    [
+        ("digits", "", {}),
+        pytest.param("resnet8", "tf2_mlperf_resnet8_cifar10.h5", RESNET, marks=pytest.mark.slow),
+    ],
+    ids=["digits", "resnet8"],
+)
 def test_an_imported_network_is_fine_tuned_and_served(
-    tmp_path: Path, corpus: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    file: str,
+    said: Mapping[str, Any],
 ) -> None:
+    path = request.getfixturevalue("corpus")(file) if file else EXAMPLES / "digits.h5"
     monkeypatch.chdir(tmp_path)
-    file = corpus("tf2_mlperf_resnet8_cifar10.h5")
-    ran(imports, file, "--name", "resnet8", "--repository", "models")
+    ran(imports, path, "--name", body, "--repository", "models")
     pictures(Path("shapes"))
-    ran(trains, EXAMPLES / "finetune.yaml", "--data", "shapes", "--publish", "models",
-        "--log", "log.json")  # fmt: skip
+    example = yaml.safe_load((EXAMPLES / "finetune.yaml").read_text("utf-8"))
+    Path("spec.yaml").write_text(yaml.safe_dump({**example, **said}), "utf-8")
+    ran(trains, "spec.yaml", "--data", "shapes", "--publish", "models", "--log", "log.json")
     log = [json.loads(line) for line in Path("log.json").read_text().splitlines()]
     assert max(epoch["accuracy"] for epoch in log) >= 0.9
-    tuned, body = (
+    tuned, before = (
         Network.load(at)
-        for at in (Path("shapes.safetensors"), Path("models/resnet8/1/weights.safetensors"))
+        for at in (Path("shapes.safetensors"), Path(f"models/{body}/1/weights.safetensors"))
     )
-    # The body has stayed as it was.
-    for name in body.parameters.keys() & tuned.parameters.keys():
-        np.testing.assert_array_equal(tuned.parameters[name], body.parameters[name])
-    (name,) = tuned.graph.inputs
-    x = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    kept = before.parameters.keys() & tuned.parameters.keys()
+    assert kept
+    for name in kept:  # the body has stayed as it was
+        np.testing.assert_array_equal(tuned.parameters[name], before.parameters[name])
+    ((name, tensor),) = tuned.graph.inputs.items()
+    shape = [3, *(int(size) for size in tensor.shape[1:])]
+    x = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     with running(Path("models")) as server:
         found = ask(server, "shapes", name, x, ["shape"])
     np.testing.assert_allclose(found["shape"], tuned.run({name: x})["shape"], atol=1e-5)

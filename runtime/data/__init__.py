@@ -13,7 +13,7 @@ from .arrays import Arrays
 from .augmentation import Affine, Augmentation, Augmented
 from .changes import brightness, contrast, cutout, mixup, noise
 from .cifar import load_cifar
-from .dataset import INPUT, TARGET, Batch, Dataset, Task
+from .dataset import INPUT, TARGET, Batch, Dataset, Task, classes_of, source_of
 from .encoders import Categories, one_hot
 from .endless import Balanced, Endless
 from .hdf5 import Hdf5
@@ -62,6 +62,7 @@ __all__ = [
     "Task",
     "Text",
     "brightness",
+    "classes_of",
     "contrast",
     "crop",
     "cutout",
@@ -79,5 +80,6 @@ __all__ = [
     "scale",
     "selected",
     "shift",
+    "source_of",
     "split",
 ]  # fmt: skip

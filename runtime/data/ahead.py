@@ -25,17 +25,17 @@ class Ahead:
     def __init__(self, of: Dataset, *, workers: int = 2, ahead: int = 4) -> None:
         if min(workers, ahead) < 1:
             raise UsageError(f"{workers} workers, {ahead} batches ahead: one of each at least")
-        self._of, self._workers, self._ahead = of, workers, ahead
+        self.of, self._workers, self._ahead = of, workers, ahead
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self.of)
 
     def batches(self, size: int, epoch: int | None = None) -> Iterator[Batch]:
         """The dataset's."""
         with ThreadPoolExecutor(self._workers, "batches") as pool:
             made = deque[Future[Batch]]()
             try:
-                for task in tasks_of(self._of, size, epoch):
+                for task in tasks_of(self.of, size, epoch):
                     made.append(pool.submit(task))
                     if len(made) >= self._ahead:
                         yield made.popleft().result()

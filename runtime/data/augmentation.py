@@ -91,15 +91,15 @@ class Augmented:
         on: Sequence[str] = (INPUT,),
         seed: int = 0,
     ) -> None:
-        self._of, self._on, self._seed = of, tuple(on), seed
+        self.of, self._on, self._seed = of, tuple(on), seed
         self._steps = _joined(steps)
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self.of)
 
     def tasks(self, size: int, epoch: int | None = None) -> Iterator[Task]:
         """What makes each of ``batches``."""
-        for number, task in enumerate(tasks_of(self._of, size, epoch)):
+        for number, task in enumerate(tasks_of(self.of, size, epoch)):
             if epoch is None:
                 yield lambda task=task: self._plain(task())
             else:

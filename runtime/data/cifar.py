@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnreadableFile
+from ..files import read_labels
 from .arrays import Arrays
 from .dataset import INPUT, TARGET
 from .encoders import one_hot
@@ -24,6 +25,8 @@ FILES = {
     (100, "test"): ("test.bin",),
 }
 
+NAMES = {10: "batches.meta.txt", 100: "fine_label_names.txt"}
+
 
 def load_cifar(
     part: Literal["train", "test"] = "train",
@@ -33,7 +36,8 @@ def load_cifar(
 ) -> Arrays:
     """Small photos: ``input`` float32 [n, 32, 32, 3] from -0.5 to 0.5, one-hot ``target``.
 
-    ``folder`` has the .bin files; the pickled "python version" is not read.
+    ``folder`` has the .bin files, and one of the classes' names unless nobody wants to know them;
+    the pickled "python version" is not read.
 
     Raises:
         UnreadableFile: a file is missing or damaged.
@@ -44,7 +48,17 @@ def load_cifar(
     labels = np.concatenate([records[:, -PIXELS - 1] for records in read])
     photos = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     scaled = np.multiply(photos, np.float32(1 / 255), order="C") - np.float32(0.5)
-    return Arrays({INPUT: scaled, TARGET: one_hot(labels, classes)})
+    found = Arrays({INPUT: scaled, TARGET: one_hot(labels, classes)})
+    found.classes = _names(Path(folder) / NAMES[classes], classes)
+    return found
+
+
+def _names(path: Path, classes: int) -> tuple[str, ...]:
+    """The classes' names, a line each."""
+    names = tuple(filter(None, read_labels(path))) if path.exists() else ()
+    if names and len(names) != classes:
+        raise UnreadableFile(f"{path}: {len(names)} names for {classes} classes")
+    return names
 
 
 def _records(path: Path, classes: int) -> Array:

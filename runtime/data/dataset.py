@@ -38,6 +38,19 @@ class InTasks(Protocol):
         ...
 
 
+def source_of(dataset: Dataset) -> Any:
+    """The dataset that others are made of; each of those has the one it is made of as ``of``."""
+    found: Any = dataset
+    while (inner := getattr(found, "of", None)) is not None:
+        found = inner
+    return found
+
+
+def classes_of(dataset: Dataset) -> tuple[str, ...]:
+    """What the classes of the data are called; nothing where nobody knows."""
+    return tuple(getattr(source_of(dataset), "classes", ()))
+
+
 def tasks_of(dataset: Dataset, size: int, epoch: int | None) -> Iterator[Task]:
     """The batches of any dataset as tasks; of one without tasks each is made in the iteration."""
     if isinstance(dataset, InTasks):

@@ -26,23 +26,23 @@ class Endless(Rows):
         super().__init__(seed=of.seed)
         if epoch_size < 1 or not len(of):
             raise UsageError(f"an epoch of {epoch_size} examples out of {len(of)}")
-        self._of, self._size = of, epoch_size
+        self.of, self._size = of, epoch_size
 
     def __len__(self) -> int:
         return self._size
 
     def take(self, rows: Index) -> Batch:
-        return self._of.take(rows)
+        return self.of.take(rows)
 
     def column(self, name: str) -> Array:
-        return self._of.column(name)
+        return self.of.column(name)
 
     def order(self, epoch: int | None) -> Array | None:
         positions = np.arange(self._size) + (epoch or 0) * self._size
-        return _dealt(np.arange(len(self._of)), positions, (self.seed,))
+        return _dealt(np.arange(len(self.of)), positions, (self.seed,))
 
     def tasks(self, size: int, epoch: int | None = None) -> Iterator[Task]:
-        return self._of.tasks(size) if epoch is None else super().tasks(size, epoch)
+        return self.of.tasks(size) if epoch is None else super().tasks(size, epoch)
 
 
 class Balanced(Endless):

@@ -21,7 +21,12 @@ class Rows:
     Args:
         seed: of the order.
         shuffle: whether an epoch has an order of its own.
+
+    Attributes:
+        classes: what the classes are called, in the order of their numbers, where that is known.
     """
+
+    classes: tuple[str, ...] = ()
 
     def __init__(self, *, seed: int = 0, shuffle: bool = True) -> None:
         self.seed, self.shuffle = seed, shuffle
@@ -69,16 +74,16 @@ class Part(Rows):
 
     def __init__(self, of: Rows, rows: Array) -> None:
         super().__init__(seed=of.seed, shuffle=of.shuffle)
-        self._of, self._rows = of, rows
+        self.of, self._rows = of, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def take(self, rows: Index) -> Batch:
-        return self._of.take(self._rows[rows])
+        return self.of.take(self._rows[rows])
 
     def column(self, name: str) -> Array:
-        return self._of.column(name)[self._rows]
+        return self.of.column(name)[self._rows]
 
 
 def split(dataset: Rows, *sizes: int | float, seed: int | None = None) -> tuple[Part, ...]:

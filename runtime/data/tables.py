@@ -75,7 +75,10 @@ def read_table(
     if not targets:
         return Table(Arrays({INPUT: x}), x_names, ())
     y, y_names = reader.together(targets)
-    return Table(Arrays({INPUT: x, TARGET: y}), x_names, y_names)
+    data = Arrays({INPUT: x, TARGET: y})
+    if len(targets) == 1 and targets[0] in one_hot:
+        data.classes = Categories.of(reader.columns[targets[0]]).names
+    return Table(data, x_names, y_names)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,19 @@ class Held:
     @classmethod
     def of(cls, at: Frame, mask: Array, rank: int, given: bool) -> Held:
         """For a mask (steps, rows), or None, and states of ``rank``, the first of them given."""
-        if mask is None:
+        counted = None if mask is None else mask[(..., *[None] * (rank - 1))]
+        return cls._of(at, counted, given)
+
+    @classmethod
+    def of_columns(cls, at: Frame, mask: Array, given: bool) -> Held:
+        """The same for states (units, rows): all arrays are (steps, 1, rows)."""
+        counted = None if mask is None else mask[..., None].transpose(1, 2, 0)
+        return cls._of(at, counted, given)
+
+    @classmethod
+    def _of(cls, at: Frame, counted: Array, given: bool) -> Held:
+        if counted is None:
             return cls(at, None, None, None)
-        counted = mask[(..., *[None] * (rank - 1))]
         shape = counted.shape
         return cls(at, counted, at.keep(shape, bool), at.keep(shape, bool) if given else None)
 
@@ -53,11 +63,11 @@ class Held:
             return []
         return [partial(self.at.xp.copyto, to, source, where=self.held[s]) for to, source in states]
 
-    def drop(self, arrays: Iterable[Array]) -> list[Step]:
-        """Steps that make arrays zero where a step does not count."""
+    def drop(self, arrays: Iterable[Array], block: slice = slice(None)) -> list[Step]:
+        """Steps that make arrays, of a block of steps or of all, zero where one does not count."""
         if self.counted is None:
             return []
-        return [partial(self.at.xp.multiply, a, self.counted, out=a) for a in arrays]
+        return [partial(self.at.xp.multiply, a, self.counted[block], out=a) for a in arrays]
 
     def copy(self, source: Array, to: Array) -> Step:
         """A step that copies sequences, or their gradient, but zeros until a step counts."""

@@ -81,11 +81,13 @@ class Details:
 def history(epochs: Sequence[Epoch]) -> Mapping[str, Any]:
     """The epochs as columns, a None where something was not measured."""
     names = dict.fromkeys(name for epoch in epochs for name in epoch.metrics)
+    terms = dict.fromkeys(name for epoch in epochs for name in epoch.terms)
     return {
         "epoch": [epoch.number for epoch in epochs],
         "loss": [epoch.loss for epoch in epochs],
         "rate": [epoch.rate for epoch in epochs],
         "metrics": {name: [epoch.metrics.get(name) for epoch in epochs] for name in names},
+        "terms": {name: [epoch.terms.get(name) for epoch in epochs] for name in terms},
         "best": max((epoch.number for epoch in epochs if epoch.best), default=None),
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..data import Batch
+from ..data import Batch, classes_of
 from ..device import to_numpy
 from ..errors import UsageError
 from ..training.loop import Epoch, Listener, Run
@@ -19,9 +19,6 @@ from .curve import Curve
 from .details import Details, Learnt, history, kept_kernels, layers, plain
 from .pictures import Examples, pictured
 from .projection import embedding
-
-if TYPE_CHECKING:
-    from .server import Server
 
 PORT = 8091
 REFRESH = 0.25  # seconds
@@ -35,7 +32,7 @@ class LivePage(Listener):
     Attributes:
         port: where; 0: any that is free.
         name: of the training, its title.
-        labels: what the classes are called.
+        labels: what the classes are called; by default what the data call them.
         embedding: the value or layer that is drawn in the plane; by default what the last layer
             with weights reads.
     """
@@ -44,7 +41,8 @@ class LivePage(Listener):
     name: str = ""
     labels: tuple[str, ...] = ()
     embedding: str = ""
-    _server: Server | None = field(default=None, init=False, repr=False)
+    _labels: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _server: Any = field(default=None, init=False, repr=False)
     _curve: Curve = field(default_factory=Curve, init=False, repr=False)
     _began: float = field(default=0.0, init=False, repr=False)
     _shown: float = field(default=0.0, init=False, repr=False)
@@ -95,6 +93,7 @@ class LivePage(Listener):
     def _watch(self, run: Run) -> None:
         """Finds what can be shown, and asks for what evaluations do not keep by themselves."""
         graph = run.trainer.network.graph
+        self._labels = self.labels or classes_of(run.data)
         self._picture = pictured(graph)
         if run.validation is None:
             return
@@ -127,7 +126,7 @@ class LivePage(Listener):
         self._learnt = Learnt(images, labels)
 
     def _label(self, number: int) -> str:
-        return self.labels[number] if 0 <= number < len(self.labels) else str(number)
+        return self._labels[number] if 0 <= number < len(self._labels) else str(number)
 
     def _detail(self, run: Run) -> None:
         assert self._server
@@ -143,7 +142,7 @@ class LivePage(Listener):
         }
         self._server.details = Details(
             about,
-            Answers.of(run, self.labels),
+            Answers.of(run, self._labels),
             kept_kernels(run),
             self._examples,
             self._learnt,

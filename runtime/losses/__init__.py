@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from .activity import L1, L2
 from .center import CenterLoss
+from .covariance import CrossCovariance
 from .entropy import BinaryCrossEntropy, CrossEntropy, KullbackLeibler
 from .inner import Inner
 from .loss import Loss
@@ -27,6 +28,7 @@ NAMED: Mapping[str, type[Loss]] = {
     "contrastive": Contrastive,
     "center": CenterLoss,
     "yolo2": Yolo2,
+    "xcov": CrossCovariance,
     "l1": L1,
     "l2": L2,
 }
@@ -40,6 +42,7 @@ __all__ = [
     "Censor",
     "CenterLoss",
     "Contrastive",
+    "CrossCovariance",
     "CrossEntropy",
     "Hinge",
     "Huber",

@@ -1,18 +1,35 @@
-"""What the penalties on parameters add to the loss; their gradients belong to the update."""
+"""Penalties on parameters: what they add to the loss; their gradients belong to the update."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import GraphError
 from ..frame import Array
 from ..optim.update import Treatment
 from ..parameters import Parameters
+from .activity import L1, L2
+from .term import Term
 
 BLOCK = 16_384
 """Elements worked on at a time."""
+
+
+def penalized(at: Treatment, term: Term) -> Treatment:
+    """How a parameter is treated that a term is on: its weight joins the λ.
+
+    Raises:
+        GraphError: the loss is no penalty.
+    """
+    if isinstance(term.loss, L1):
+        return replace(at, l1=at.l1 + term.weight)
+    if isinstance(term.loss, L2):
+        return replace(at, l2=at.l2 + term.weight)
+    raise GraphError(f"the loss on the parameter {term.on!r}: only l1 and l2 are for parameters")
 
 
 class Penalties:

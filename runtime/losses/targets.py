@@ -29,14 +29,15 @@ def with_targets(types: Types, graph: Graph, terms: Sequence[Term]) -> Types:
             raise GraphError(f"a loss is on {term.on!r}, but no value is called that")
         try:
             target = term.loss.target(types[term.on])
+            weights = term.loss.weights(types[term.on]) if term.weights else None
         except ValueError as error:
             raise GraphError(f"the loss on {term.on!r}: {error}") from None
         if target is not None:
             if term.target in types and term.target not in graph.inputs:
                 raise GraphError(f"the target {term.target!r} is a value that the graph computes")
             _add(found, "target", term.target, target, term.on)
-        if term.weights:
-            _add(found, "weights", term.weights, term.loss.weights(types[term.on]), term.on)
+        if weights is not None:
+            _add(found, "weights", term.weights, weights, term.on)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .loss import Loss
@@ -20,3 +21,16 @@ class Term:
     target: str = "target"
     weight: float = 1.0
     weights: str = ""
+
+
+def names(terms: Sequence[Term], layers: Mapping[str, str]) -> list[str]:
+    """What tables call the terms: ``mse of answer``; those alike have their number, too.
+
+    ``layers``: the names of layers by their values.
+    """
+    found = [
+        f"{getattr(term.loss, 'type', type(term.loss).__name__)} of {layers.get(term.on, term.on)}"
+        for term in terms
+    ]
+    places = enumerate(found, 1)
+    return [name if found.count(name) == 1 else f"{name} ({place})" for place, name in places]

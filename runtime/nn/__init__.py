@@ -6,6 +6,7 @@ history = nn.train(net, (images, classes), optim.adam(), epochs=10, batch_size=1
 
 from typing import Any
 
+from ..training.treatments import treated
 from . import activations as activations
 from . import connected as connected
 from . import initializers as initializers
@@ -19,7 +20,7 @@ from .boltzmann import pretrain
 from .build import sequential
 from .decoding import Decoder, Sentence
 from .feed import fed
-from .fit import History, evaluate, predict, train
+from .fit import History, evaluate, loss_terms, predict, train
 from .layers import LAYERS, LayerSpec, layer
 from .net import Net
 from .summary import Table, table
@@ -52,6 +53,7 @@ __all__ = [
     "initializers",
     "layer",
     "longest_prefix",
+    "loss_terms",
     "predict",
     "pretrain",
     "replace_head",
@@ -59,6 +61,7 @@ __all__ = [
     "sequential",
     "table",
     "train",
+    "treated",
     "unfreeze",
 ]
 

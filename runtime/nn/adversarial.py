@@ -17,13 +17,17 @@ from ..errors import GraphError
 from ..ir import Graph, Layer, Node
 from ..losses import Inner, Term
 from ..network import Network
-from ..optim import Adam, Optimizer, Progress
+from ..optim import Adam, Optimizer, Progress, Treatment
+from ..training.loop import Epoch, Listener, Run
 from ..training.model import Model
 from ..training.trainer import Trainer
+from ..training.treatments import treated
 from .feed import Data, fed
 
 Array = Any
 MAKER, JUDGE = "generator", "discriminator"
+COUNTS = f"{JUDGE}/counts"
+"""The state that says how many steps and updates the discriminator has made."""
 
 
 class Adversaries:
@@ -44,7 +48,7 @@ class Adversaries:
 
     Attributes:
         generator: the network that makes examples, as it now is.
-        judge, maker: the trainers of the discriminator, and of the generator before it.
+        trainer: of both; what a ``Run`` and its checkpoints hold.
 
     Raises:
         GraphError: the two do not fit.
@@ -63,82 +67,170 @@ class Adversaries:
         seed: int = 0,
         **options: Any,
     ) -> None:
-        self._noise_type = generator.network.graph.inputs[_only_input(generator, MAKER)]
+        _only_input(generator, MAKER)
         self._example = _only_input(discriminator, JUDGE)
         (term, *others) = discriminator.terms
         if others or term.loss.target(discriminator.network.graph.types[term.on]) is None:
             raise GraphError(f"the {JUDGE} must have one loss, and that a target")
         if wasserstein:
             term, clip = replace(term, loss=Inner()), clip or 0.01
-        self._real, self._made = (-1.0, 1.0) if wasserstein else (1.0, 0.0)
-        self._term, self._clip, self._turns = term, clip, turns
-        self._rng = np.random.default_rng(seed)
-        optimizer = optimizer or Adam(2e-4, beta1=0.5)
-        judge_optimizer = judge_optimizer or optimizer
         judge = replace(discriminator, terms=(term,))
-        self.judge = Trainer(judge, judge_optimizer, seed=seed, **options)
-        self.maker = Trainer(_joined(generator, judge), optimizer, seed=seed + 1, **options)
-        self.generator = Network(
-            generator.network.graph, self._views(MAKER, self.maker.parameters.of)
+        if clip is not None:
+            judge = treated(judge, {"*": Treatment(max_value=clip)})
+        optimizer = optimizer or Adam(2e-4, beta1=0.5)
+        self.trainer = Duel(
+            generator,
+            Trainer(judge, judge_optimizer or optimizer, seed=seed, **options),
+            optimizer,
+            labels=(-1.0, 1.0) if wasserstein else (1.0, 0.0),
+            turns=turns,
+            seed=seed + 1,
+            **options,
         )
+        self.generator = self.trainer.generator
+        self._rng = np.random.default_rng(seed)
 
-    def step(self, real: Array) -> tuple[float, float]:
-        """Both learn from a batch of real examples; the losses of discriminator and generator."""
-        rows, judged = len(real), 0.0
-        for _ in range(self._turns):
-            both = np.concatenate([real, self.generate(rows)])
-            labels = np.repeat((self._real, self._made), rows)
-            judged = self._learn(self.judge, self._example, both, labels)
-            if self._clip is not None:
-                flat = self.judge.parameters.flat[: self.judge.parameters.trainable]
-                np.clip(flat, -self._clip, self._clip, out=flat)
-        for name, array in self._views(JUDGE, self.maker.parameters.of).items():
-            array[...] = self.judge.parameters.of[name]
-        labels = np.full(rows, self._real)
-        noise = next(iter(self.maker.model.network.graph.inputs))
-        return judged, self._learn(self.maker, noise, self._noise(rows), labels)
+    def run(
+        self,
+        data: Data,
+        *,
+        epochs: int | None = 10,
+        batch_size: int = 64,
+        listeners: Sequence[Listener] = (),
+    ) -> Run:
+        """A training of both that can be resumed, as any other: ``checkpoint.resume(run, path)``.
+
+        What it saves is the generator with the discriminator behind it. No epoch of a game is
+        better than another: use ``Checkpoints``, for what ``Best`` keeps means nothing.
+        """
+        source = fed(data, self.trainer.judge.model, targets=False)
+        return Run(self.trainer, source, None, epochs, batch_size, listeners=listeners)
 
     def train(
-        self, data: Data, *, epochs: int = 10, batch_size: int = 64
-    ) -> Sequence[tuple[float, float]]:
-        """Trains both; the mean losses of discriminator and generator of each epoch."""
-        source = fed(data, self.judge.model, targets=False)
-        history: list[tuple[float, float]] = []
-        for epoch in range(epochs):
-            losses = [
-                self.step(batch[self._example]) for batch in source.batches(batch_size, epoch)
-            ]
-            judged, made = np.mean(losses, axis=0)
-            history.append((float(judged), float(made)))
-        return history
+        self,
+        data: Data,
+        *,
+        epochs: int = 10,
+        batch_size: int = 64,
+        listeners: Sequence[Listener] = (),
+    ) -> Sequence[Epoch]:
+        """Trains both; of each epoch ``terms`` has the losses of generator and discriminator."""
+        options: Any = {"epochs": epochs, "batch_size": batch_size, "listeners": listeners}
+        return self.run(data, **options).train()
+
+    def step(self, real: Array) -> tuple[float, float]:
+        """Both learn from a batch of real examples; the losses of generator and discriminator."""
+        made, judged = self.trainer.step({self._example: real}).tolist()
+        return made, judged
 
     def generate(self, count: int) -> Array:
         """So many examples, as the generator now makes them, of noise drawn anew."""
-        (noise,) = self.generator.graph.inputs
-        found = self.generator.run({noise: self._noise(count)})
-        return next(iter(found.values()))
+        return self.trainer.made(noise(self.generator, count, self._rng))
 
-    def _noise(self, rows: int) -> Array:
-        sizes = (int(size) for size in self._noise_type.shape[1:])
-        return self._rng.standard_normal((rows, *sizes), np.float32)
 
-    def _learn(self, trainer: Trainer, name: str, x: Array, labels: Array) -> float:
-        term = trainer.model.terms[0]
-        shape = trainer.model.network.graph.types[term.on].shape[1:]
-        target = np.broadcast_to(
-            labels.reshape(-1, *[1] * len(shape)), (len(x), *(int(n) for n in shape))
-        )
-        batch = {name: x, term.target: target.astype(np.float32)}
-        return float(np.sum(trainer.step(batch, Progress())))
+class Duel(Trainer):
+    """The trainer of a generator, before each of whose steps the discriminator learns.
 
-    def _views(self, part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """The arrays of one of the two, by the names it has for them."""
-        prefix = f"{part}/"
-        return {
-            name.removeprefix(prefix): array
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
+    Its network is the generator and behind it the discriminator as it last was. The noise of a
+    step follows from the seed and the number of the step, so that nothing of it is to be saved.
+
+    Args:
+        generator: what makes examples.
+        judge: the trainer of the discriminator.
+        optimizer: the generator's.
+        labels: what the discriminator is to say of real examples, and of made ones.
+        turns: the discriminator's steps for one of the generator.
+        options: what else a ``Trainer`` takes.
+    """
+
+    def __init__(
+        self,
+        generator: Model,
+        judge: Trainer,
+        optimizer: Optimizer,
+        *,
+        labels: tuple[float, float],
+        turns: int,
+        seed: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(_joined(generator, judge.model), optimizer, seed=seed, **options)
+        self.judge, self._labels, self._turns = judge, labels, turns
+        self.generator = Network(generator.network.graph, _views(MAKER, self.parameters.of))
+        (self._example,) = judge.model.network.graph.inputs
+        self._game = seed
+
+    def step(self, batch: Mapping[str, Array], progress: Progress | None = None) -> Array:
+        """Both learn from a batch of real examples; the losses of generator and discriminator."""
+        real, (true, false) = batch[self._example], self._labels
+        rows, judged = len(real), 0.0
+        for turn in range(self._turns):
+            made = self.made(self._noise(rows, turn))
+            both, labels = np.concatenate([real, made]), np.repeat((true, false), rows)
+            fed = {self._example: both, **_targets(self.judge, labels)}
+            judged = float(np.sum(self.judge.step(fed, progress)))
+        for name, array in _views(JUDGE, self.parameters.of).items():
+            array[...] = self.judge.parameters.of[name]
+        (into,) = self.generator.graph.inputs
+        fed = {into: self._noise(rows, self._turns), **_targets(self, np.full(rows, true))}
+        return np.array([float(np.sum(super().step(fed, progress))), judged])
+
+    @property
+    def terms(self) -> Sequence[str]:
+        return MAKER, JUDGE
+
+    def made(self, noise: Array) -> Array:
+        """Examples of noise."""
+        (into,) = self.generator.graph.inputs
+        return next(iter(self.generator.run({into: noise}).values()))
+
+    @property
+    def settings(self) -> Mapping[str, int | str]:
+        return {**super().settings, "turns": self._turns}
+
+    def state(self) -> Mapping[str, Array]:
+        judged = {f"{JUDGE}/{name}": array for name, array in self.judge.state().items()}
+        counts = np.array([self.judge.steps, self.judge.update.steps])
+        return {**super().state(), **judged, COUNTS: counts}
+
+    def restore(
+        self,
+        parameters: Mapping[str, Array],
+        state: Mapping[str, Array],
+        steps: int,
+        updates: int,
+    ) -> None:
+        super().restore(parameters, state, steps, updates)
+        judged, done = state[COUNTS].tolist()
+        self.judge.restore(_views(JUDGE, parameters), _views(JUDGE, state), judged, done)
+
+    def _noise(self, rows: int, turn: int) -> Array:
+        rng = np.random.default_rng((self._game, self.steps, turn))
+        return noise(self.generator, rows, rng)
+
+
+def noise(generator: Network, rows: int, rng: np.random.Generator) -> Array:
+    """What a generator makes so many examples of, N(0, 1)."""
+    (tensor,) = generator.graph.inputs.values()
+    return rng.standard_normal((rows, *(int(size) for size in tensor.shape[1:])), np.float32)
+
+
+def _targets(trainer: Trainer, labels: Array) -> Mapping[str, Array]:
+    """A label a row, in the shape of the trainer's only target."""
+    (term,) = trainer.model.terms
+    sizes = [int(size) for size in trainer.model.network.graph.types[term.on].shape[1:]]
+    rows = labels.reshape(-1, *[1] * len(sizes)).astype(np.float32)
+    return {term.target: np.broadcast_to(rows, (len(labels), *sizes))}
+
+
+def _views(part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of one of the two, by the names it has for them."""
+    prefix = f"{part}/"
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _only_input(model: Model, what: str) -> str:
@@ -166,7 +258,8 @@ def _joined(generator: Model, judge: Model) -> Model:
     on = f"{JUDGE}/{term.on}"
     nodes = (*first, *second)
     layers = {node.name: Layer(node.name, node.op.kind) for node in nodes}
-    graph = Graph(maker.inputs, nodes, {JUDGE: f"{JUDGE}/{output}"}, layers)
+    outputs = {MAKER: f"{MAKER}/{made}", JUDGE: f"{JUDGE}/{output}"}
+    graph = Graph(maker.inputs, nodes, outputs, layers)
     arrays = {
         f"{part}/{name}": array
         for part, model in ((MAKER, generator), (JUDGE, judge))

@@ -11,6 +11,9 @@ from .activations import activation
 from .layers import LayerSpec, layer
 from .net import Net
 
+NORMALIZATION = ops.BatchNormalization((-1,), 1e-4, 0.9)
+"""What ``normalize`` stands for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Product(LayerSpec):
@@ -43,7 +46,7 @@ class Product(LayerSpec):
         """Adds the product and what follows it."""
         then: list[Operation] = []
         if self.normalize:
-            then.append(ops.BatchNormalization((-1,), 1e-4, 0.9))
+            then.append(NORMALIZATION)
         if self.activation:
             then.append(activation(self.activation))
         last = f"{name}/{op.kind}" if then else name

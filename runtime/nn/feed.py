@@ -48,17 +48,15 @@ def fed(data: Data, model: Model, *, seed: int = 0, targets: bool = True) -> Dat
 class _Fed:
     """A dataset whose arrays have other names and shapes."""
 
-    def __init__(
-        self, source: Dataset, names: Mapping[str, str], inputs: Mapping[str, Tensor]
-    ) -> None:
-        self._source, self._names, self._inputs = source, names, inputs
+    def __init__(self, of: Dataset, names: Mapping[str, str], inputs: Mapping[str, Tensor]) -> None:
+        self.of, self._names, self._inputs = of, names, inputs
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.of)
 
     def batches(self, size: int, epoch: int | None = None) -> Iterator[Batch]:
-        """The source's batches."""
-        for batch in self._source.batches(size, epoch):
+        """The dataset's."""
+        for batch in self.of.batches(size, epoch):
             yield {name: self._shaped(name, batch[held]) for name, held in self._names.items()}
 
     def _shaped(self, name: str, array: Array) -> Array:

@@ -70,7 +70,7 @@ def train(
         goal: the measure by which an epoch is the best.
         listeners: are told what happens.
         seed: of the order of arrays and of dropout.
-        options: what else a ``Trainer`` takes: shards, accumulate, dtype, xp.
+        options: what else a ``Trainer`` takes: shards, accumulate, dtype, precision, xp.
 
     Raises:
         UsageError: the data do not fit.
@@ -108,6 +108,16 @@ def evaluate(model: Model, data: Data, *, batch_size: int = 128) -> float:
     measures = usual(model.terms)[:1]
     found = Evaluation(trainer, measures).run(fed(data, model), batch_size)
     return found[measures[0].name if measures else "loss"]
+
+
+def loss_terms(model: Model, data: Data, *, batch_size: int = 128) -> Mapping[str, float]:
+    """What each term of the loss comes to over the examples, by the names that epochs have."""
+    trainer, total, rows = Trainer(model, Adam()), np.zeros(()), 0
+    for batch in fed(data, model).batches(batch_size):
+        size = len(next(iter(batch.values())))
+        losses, _ = trainer.evaluate(batch)
+        total, rows = total + np.asarray(losses, np.float64) * size, rows + size
+    return dict(zip(trainer.terms, (total / rows).tolist(), strict=True))
 
 
 def predict(model: Model, data: Data, *, batch_size: int = 128) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import GraphError
 from ..ir import Graph, Layer, Node, node_parameters, output_types
 from ..losses import Term
+from ..losses.penalties import penalized
 from ..network import Network
 from ..op import Operation
 from ..optim.update import Treatment
@@ -136,10 +137,14 @@ class Net:
         """Whether a parameter has this full name."""
         return name in self._starts
 
-    def penalize(self, parameter: str, l1: float = 0.0, l2: float = 0.0) -> None:
-        """Adds to the λ of a parameter's penalties."""
-        at = self._treatments.get(parameter, Treatment())
-        self._treatments[parameter] = replace(at, l1=at.l1 + l1, l2=at.l2 + l2)
+    def penalize(self, term: Term) -> None:
+        """Makes a term on a parameter its penalty."""
+        at = self._treatments.get(term.on, Treatment())
+        self._treatments[term.on] = penalized(at, term)
+
+    def hold(self, parameter: str) -> None:
+        """Leaves a parameter as it begins."""
+        self._treatments[parameter] = Treatment(factor=0)
 
     def named(self, name: str, value: str, kind: str) -> None:
         """Makes a value the output of a layer."""

@@ -8,7 +8,6 @@ gradient stops there (truncated back-propagation).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +16,8 @@ import numpy as np
 from .. import ops
 from ..op import Operation
 from ..tensor import Tensor
-from .initializers import Shape, orthogonal
+from .connected import NORMALIZATION
+from .initializers import Shape, identity, orthogonal
 from .joining import JOINS
 from .layers import LayerSpec, layer
 from .net import Net
@@ -35,6 +35,9 @@ class Recurrence(LayerSpec):
         bidirectional: how what was read forwards and what was read backwards are joined.
         reverse: it begins with the last step.
         states_from: the recurrent layer, as wide, whose last states it begins with.
+        normalize: batch normalization of what the inputs give, over all steps (Laurent et al.
+            2016); the layer then reads its inputs through ``product/kernel``, and ``kernel`` is the
+            identity, and stays it.
     """
 
     activation: str = "tanh"
@@ -44,6 +47,7 @@ class Recurrence(LayerSpec):
     stateful: bool = False
     states_from: str = ""
     bias: bool = True
+    normalize: bool = False
 
     states: ClassVar[tuple[str, ...]] = ("h",)
 
@@ -69,23 +73,33 @@ class Recurrence(LayerSpec):
 
     def _run(self, net: Net, name: str, reverse: bool, x: tuple[str, ...]) -> str:
         sequence, mask = (*x, "")[:2]
+        if self.normalize:
+            sequence = self._normalized(net, name, sequence, reverse)
         begin = self._begin(net, name)
         inputs = (sequence, mask, *begin) if begin else (sequence, mask)
         while not inputs[-1]:
             inputs = inputs[:-1]
-        usual: Mapping[str, Any] = {"recurrent_kernel": orthogonal(1.0), "bias": self._bias}
-        ours = (
-            replace(self, initial={**usual, **self.initial})
-            if self.bias
-            else replace(
-                self, initial={"recurrent_kernel": usual["recurrent_kernel"], **self.initial}
-            )
-        )
-        value = ours.add(net, self.cell(reverse), name, *inputs)
+        initial: dict[str, Any] = {"recurrent_kernel": orthogonal(1.0), **self.initial}
+        if self.bias:
+            initial = {"bias": self._bias, **initial}
+        if self.normalize:
+            initial["kernel"] = identity
+        value = replace(self, initial=initial).add(net, self.cell(reverse), name, *inputs)
+        if self.normalize:
+            net.hold(f"{name}/kernel")
         if self.stateful:
             for i, state in enumerate(self.states, 1):
                 net.carry(f"{name}/{state}", f"{value}:{i}")
         return value if self.return_sequences else f"{value}:1"
+
+    def _normalized(self, net: Net, name: str, sequence: str, reverse: bool) -> str:
+        """What the inputs give the cell before its states are added, brought to one scale."""
+        if net.types[sequence].rank != 3:
+            raise ValueError("needs a batch of sequences of vectors")
+        kernel = self.cell(reverse).params(net.types[sequence])["kernel"]
+        product = ops.Dense(int(kernel.shape[-1]), use_bias=False)
+        value = self.add(net, product, f"{name}/product", sequence)
+        return self.add(net, NORMALIZATION, f"{name}/normalization", value)
 
     def _begin(self, net: Net, name: str) -> tuple[str, ...]:
         """The values of the states it begins with."""

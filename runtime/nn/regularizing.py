@@ -97,6 +97,36 @@ class LocalResponseNormalization(LayerSpec):
         return ops.LocalResponseNormalization(self.size, self.k, self.alpha, self.beta)
 
 
+@layer("local_contrast_normalization", "lcn")
+class LocalContrastNormalization(LayerSpec):
+    """What an image has more than its surroundings, over how much these differ among themselves.
+
+    v = x - the mean around it; v / the larger of the root mean square of v around it, and what
+    that is on average over the image. Around: ``size`` neighbours along each axis and every
+    channel, weighed by a bell curve of this ``deviation``. Jarrett et al. 2009, section 2.1.
+    """
+
+    size: int = field(default=9, kw_only=True)
+    deviation: float = field(default=2.0, kw_only=True)
+
+    def build(self, net: Net, name: str, *x: str) -> str:
+        v = net.add(ops.Subtract(), *x, self._around(net, name, "mean", *x), name=f"{name}/excess")
+        squares = net.add(ops.Square(), v, name=f"{name}/squares")
+        power = self._around(net, name, "power", squares)
+        # The offset gives the root a slope where all is even.
+        power = net.add(ops.Scale(1.0, 1e-12), power, name=f"{name}/more")
+        contrast = net.add(ops.Sqrt(), power, name=f"{name}/contrast")
+        axes = tuple(range(1, net.types[x[0]].rank))
+        usual = net.add(ops.ReduceMean(axes, keepdims=True), contrast, name=f"{name}/usual")
+        least = net.add(ops.Maximum(), contrast, usual, name=f"{name}/least")
+        return net.add(ops.Divide(), v, least, name=name)
+
+    def _around(self, net: Net, name: str, what: str, x: str) -> str:
+        """The mean of all channels in the neighbourhood of each place."""
+        mean = net.add(ops.ReduceMean((-1,), keepdims=True), x, name=f"{name}/{what}-of-channels")
+        return net.add(ops.GaussianBlur(self.size, self.deviation), mean, name=f"{name}/{what}")
+
+
 @layer("center_loss")
 class CenterLoss(LayerSpec):
     """Its input as it is, which is drawn to the centre of its class: Wen et al. 2016.

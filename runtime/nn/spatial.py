@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -95,19 +95,28 @@ class MaxPooling(LayerSpec):
 
 @layer("average_pooling")
 class AveragePooling(MaxPooling):
-    """The mean of windows, without what is padded."""
+    """The mean of windows, without what is padded; with ``count_padding`` these zeros count."""
+
+    count_padding: bool = field(default=False, kw_only=True)
 
     pooling: ClassVar[Any] = ops.AveragePooling
 
+    def op(self, *x: Tensor) -> Operation:
+        op: Any = super().op(*x)
+        return replace(op, count_padding=self.count_padding)
+
 
 @layer("l2_pooling")
-class L2Pooling(AveragePooling):
+class L2Pooling(MaxPooling):
     """The root of the sum of squares of windows."""
+
+    pooling: ClassVar[Any] = ops.AveragePooling
 
     def build(self, net: Net, name: str, *x: str) -> str:
         area = prod(per_axis(self.size, net.types[x[0]].rank - 2))
         squares = net.add(ops.Square(), *x, name=f"{name}/squares")
-        means = net.add(self.op(net.types[squares]), squares, name=f"{name}/means")
+        op: Any = self.op(net.types[squares])  # what is padded adds nothing to the sum
+        means = net.add(replace(op, count_padding=True), squares, name=f"{name}/means")
         # The offset gives the root a slope where a whole window is zero.
         sums = net.add(ops.Scale(float(area), 1e-12), means, name=f"{name}/sums")
         return net.add(ops.Sqrt(), sums, name=name)
@@ -127,6 +136,24 @@ class GlobalMaxPooling(LayerSpec):
 
     def op(self, *x: Tensor) -> Operation:
         return ops.GlobalMaxPooling()
+
+
+@layer("roi_pooling")
+class RoiPooling(LayerSpec):
+    """Each region of an image brought to one ``size``, by the largest of each of its windows.
+
+    Its two inputs are the images and the regions: left, top, right and bottom of each box, in
+    units of which the images have ``scale`` to an element (Girshick 2015).
+    """
+
+    size: Pair = (7, 7)
+    scale: float = field(default=1 / 16, kw_only=True)
+
+    def op(self, *x: Tensor) -> Operation:
+        if len(x) != 2:
+            raise ValueError(f"needs images and regions, not {len(x)} inputs")
+        down, across = per_axis(self.size, 2)
+        return ops.RoiPooling((down, across), self.scale)
 
 
 def per_axis(size: Pair, rank: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import GraphError
-from ..losses import L1, L2, Term
+from ..losses import Term
 from .net import Net
 
 
@@ -16,29 +16,24 @@ def resolve(net: Net, terms: Sequence[Term], outputs: Mapping[str, str]) -> list
     That is the target of the only output. A term on a parameter becomes a penalty of the net.
 
     Raises:
-        GraphError: a term on a parameter that is no penalty, or it is not clear which target it is.
+        GraphError: a term that does not fit its value, or on a parameter and no penalty; or it is
+            not clear which target it is.
     """
     found: list[Term] = []
     for term in terms:
         if term.on in net.layers:
             term = replace(term, on=net.layers[term.on].value)
         if net.has_parameter(term.on):
-            _penalize(net, term)
+            net.penalize(term)
             continue
         if term.on not in net.types:
             raise GraphError(f"a loss is on {term.on!r}, but no layer or value is called that")
+        try:
+            term.loss.target(net.types[term.on])
+        except ValueError as error:
+            raise GraphError(f"the loss on {term.on!r}: {error}") from None
         found.append(term)
     return [_with_target(term, found, outputs) for term in found]
-
-
-def _penalize(net: Net, term: Term) -> None:
-    if not isinstance(term.loss, (L1, L2)):
-        raise GraphError(
-            f"the loss on the parameter {term.on!r}: only l1 and l2 are for parameters"
-        )
-    l1 = term.weight if isinstance(term.loss, L1) else 0.0
-    l2 = term.weight if isinstance(term.loss, L2) else 0.0
-    net.penalize(term.on, l1, l2)
 
 
 def _with_target(term: Term, terms: Sequence[Term], outputs: Mapping[str, str]) -> Term:

@@ -3,6 +3,7 @@
 
 from .adaptive_pooling import *
 from .arithmetic import *
+from .blur import *
 from .cast import *
 from .centers import *
 from .clipped import *
@@ -34,6 +35,7 @@ from .recurrent import *
 from .reduce import *
 from .resample import *
 from .response_normalization import *
+from .roi_pooling import *
 from .shape import *
 from .sigmoid import *
 from .slicing import *

@@ -25,26 +25,30 @@ MOST = 4096  # elements of a literal, which stands in the JSON of the graph
 class Constant(Operation):
     """Floats that stand in the weights file. They have no batch axis; the shape may be ().
 
-    No inputs. State: value, of this shape, which nothing updates.
+    No inputs. State: value, of this shape, which nothing updates; with ``trainable`` it is a
+    parameter.
     """
 
     shape: tuple[int, ...]
+    trainable: bool = False
 
     def params(self) -> Mapping[str, Param]:
-        return {"value": Param(self.shape, trainable=False)}
+        return {"value": Param(self.shape, self.trainable)}
 
     def infer(self) -> Tensor:
         return Tensor(self.shape)
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        return lambda: at.xp.copyto(at.y[0], at.p["value"]), None
+        xp, y, value = at.xp, at.y[0], at.p["value"]
+        backward = (lambda: xp.copyto(at.dp["value"], at.dy[0])) if "value" in at.dp else None
+        return lambda: xp.copyto(y, value), backward
 
     def onnx(self, tape: Tape, p: Mapping[str, Value]) -> Value:
         return p["value"]
 
     @classmethod
     def examples(cls) -> Sequence[Example]:
-        return [(cls((2, 3)), []), (cls((3,)), [])]
+        return [(cls((2, 3)), []), (cls((3,)), []), (cls((2, 3), trainable=True), [])]
 
 
 @operation("literal")

@@ -46,9 +46,7 @@ class Convolution(Operation):
 
     def infer(self, x: Tensor) -> Tensor:
         sizes = self._sliding.output(x)
-        for name, n in (("channels", x.shape[-1]), ("filters", self.filters)):
-            if self.groups != 1 and (not isinstance(n, int) or self.groups < 1 or n % self.groups):
-                raise ValueError(f"{n} {name} cannot be parted into {self.groups} groups")
+        _check_groups(self.groups, x.shape[-1], self.filters)
         return Tensor((x.shape[0], *sizes, self.filters))
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
@@ -169,7 +167,8 @@ class TransposedConvolution(Operation):
         explicit   what is not in (before, after), for each axis
 
     With an output padding it is that much more after; "same" is then (size - 1) * stride + extent
-    % 2 + output padding. Parameters: kernel (*kernel_size, filters, channels), bias (filters,).
+    % 2 + output padding. With groups, each group of channels gives its own group of filters.
+    Parameters: kernel (*kernel_size, filters / groups, channels), bias (filters,).
     """
 
     filters: int
@@ -179,18 +178,20 @@ class TransposedConvolution(Operation):
     output_padding: tuple[int, ...] | None = None
     dilation: tuple[int, ...] = ()
     use_bias: bool = True
+    groups: int = 1
 
     @property
     def _sliding(self) -> Sliding:
         return Sliding.of(self.kernel_size, self.strides, self.padding, self.dilation)
 
     def params(self, x: Tensor) -> Mapping[str, Param]:
-        kernel = Param((*self.kernel_size, self.filters, x.shape[-1]))
+        kernel = Param((*self.kernel_size, self.filters // self.groups, x.shape[-1]))
         return _with_bias(kernel, self.filters, self.use_bias)
 
     def infer(self, x: Tensor) -> Tensor:
         s = self._sliding
         s.check(x)
+        _check_groups(self.groups, x.shape[-1], self.filters)
         self._check_output_padding()
         sizes = [scaled(n, s.stride[i], self._crop(i)[1]) for i, n in enumerate(x.shape[1:-1])]
         if small := [n for n in sizes if isinstance(n, int) and n < 1]:
@@ -243,6 +244,7 @@ class TransposedConvolution(Operation):
             dilations=s.dilation,
             pads=[*(before for before, _ in crops), *(max(n, 0) for n in after)],
             output_padding=[max(-n, 0) for n in after],
+            group=self.groups,
         )
 
     @classmethod
@@ -262,7 +264,16 @@ class TransposedConvolution(Operation):
             (cls(2, (3, 3), (2, 2), "same"), [Tensor(("N", "H", "W", 2))]),
             (cls(2, (2, 3, 1), (1, 2, 2), "same", (0, 1, 1)), [Tensor(("N", 2, 2, 2, 2))]),
             (cls(2, (2, 1, 2), dilation=(1, 1, 2)), [Tensor(("N", 2, 2, 2, 2))]),
+            (cls(4, (3, 3), (2, 2), ((1, 1), (1, 1)), groups=2), [image]),
+            (cls(3, (4, 4), (2, 2), use_bias=False, groups=3), [Tensor(("N", 2, 3, 3))]),
+            (cls(2, (2,), (2,), dilation=(2,), groups=2), [Tensor(("N", 3, 4))]),
         ]
+
+
+def _check_groups(groups: int, channels: Size, filters: int) -> None:
+    for name, n in (("channels", channels), ("filters", filters)):
+        if groups != 1 and (not isinstance(n, int) or groups < 1 or n % groups):
+            raise ValueError(f"{n} {name} cannot be parted into {groups} groups")
 
 
 def _with_bias(kernel: Param, filters: Size, use_bias: bool) -> Mapping[str, Param]:

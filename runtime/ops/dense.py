@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["Dense"]
 
 
+FEW_ROWS = range(8, 65)
+"""So many, and BLAS is sooner done with kernel @ dy.T than with dy @ kernel.T, a copy included."""
+WIDE = 32
+"""Inputs and units from which that is worth a call more."""
+
+
 @operation("dense")
 class Dense(Operation):
     """y = x @ kernel + bias, over the last axis.
@@ -48,15 +54,20 @@ class Dense(Operation):
         dy = at.dy[0].reshape(y.shape)
         dx = None if at.dx[0] is None else at.dx[0].reshape(x.shape)
         dkernel, dbias = at.dp.get("kernel"), at.dp.get("bias")
-        x_t, kernel_t = x.T, kernel.T
+        x_t, dy_t, kernel_t = x.T, dy.T, kernel.T
         ones = at.hold(y.shape[:1], fill=1)
+        few = len(x) in FEW_ROWS and min(kernel.shape) >= WIDE
+        turned = at.scratch(x_t.shape) if few and dx is not None else None
 
         def backward() -> None:
             if dkernel is not None:
                 xp.dot(x_t, dy, out=dkernel)
             if dbias is not None:
                 xp.dot(ones, dy, out=dbias)
-            if dx is not None:
+            if turned is not None:
+                xp.dot(kernel, dy_t, out=turned)
+                xp.copyto(dx, turned.T)
+            elif dx is not None:
                 xp.dot(dy, kernel_t, out=dx)
 
         return forward, backward
@@ -71,4 +82,5 @@ class Dense(Operation):
             (Dense(3), [Tensor(("N", 5))]),
             (Dense(4, use_bias=False), [Tensor(("N", 2, 3))]),
             (Dense(2), [Tensor(("N", 2, 3, 2))]),
+            (Dense(WIDE), [Tensor(("N", FEW_ROWS.start, WIDE))]),
         ]

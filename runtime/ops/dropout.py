@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..frame import Array, Frame
 from ..op import Example, Operation, Step, Steps, operation
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from ..tape import Tape, Value
 
 __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
+
+
+LIMIT = 1 << 16
+"""How many words of 16 bits there are."""
 
 
 class Noise(Operation):
@@ -41,11 +48,13 @@ class Dropout(Noise):
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, x, y = at.xp, at.x[0], at.y[0]
         shape = tuple(1 if i in self.shared_axes else n for i, n in enumerate(x.shape))
-        draw, kept = at.random(shape, shared=0 in self.shared_axes), at.keep(shape)
+        tossed, kept = at.scratch(shape, bool), at.keep(shape)
+        toss = mask(at, self.rate, tossed, shared=0 in self.shared_axes)
         scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
 
         def forward() -> None:
-            xp.greater_equal(draw(), self.rate, out=kept)
+            toss()
+            xp.copyto(kept, tossed)
             xp.multiply(kept, scale, out=kept)
             xp.multiply(x, kept, out=y)
 
@@ -123,10 +132,12 @@ class AlphaDropout(Noise):
         limit = -SELU_ALPHA * SELU_SCALE
         scale = ((1 - self.rate) * (1 + self.rate * limit**2)) ** -0.5
         shift = -scale * limit * self.rate
-        draw, kept, lifted = at.random(x.shape), at.keep(x.shape), at.scratch(x.shape)
+        tossed, kept, lifted = at.scratch(x.shape, bool), at.keep(x.shape), at.scratch(x.shape)
+        toss = mask(at, self.rate, tossed)
 
         def forward() -> None:
-            xp.greater_equal(draw(), self.rate, out=kept)
+            toss()
+            xp.copyto(kept, tossed)
             xp.subtract(1, kept, out=lifted)
             xp.multiply(lifted, limit * scale, out=lifted)
             xp.multiply(kept, scale, out=kept)
@@ -147,6 +158,15 @@ def scaled_by(at: Frame, factor: Array) -> Step | None:
         return None
     xp, dy, dx = at.xp, at.dy[0], at.dx[0]
     return lambda: xp.multiply(dy, factor, out=dx)
+
+
+def mask(at: Frame, rate: float, kept: Array, *, shared: bool = False) -> Step:
+    """A step that writes which elements stay, each with probability 1 - rate to 16 bits."""
+    draw, limit = at.random_words(kept.shape, shared), round(rate * LIMIT)
+    if limit in (0, LIMIT):  # no word is as large as the second
+        return partial(kept.fill, not limit)
+    least = np.uint16(limit)
+    return lambda: at.xp.greater_equal(draw(), least, out=kept)
 
 
 def normal(at: Frame, out: Array) -> Step:

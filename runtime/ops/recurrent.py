@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..frame import Frame
-from ..kernels import recurrent
+from ..kernels import lstm, recurrent
+from ..kernels.gru import ResetAfter
+from ..kernels.gru_before import ResetBefore
 from ..op import Example, Operation, Steps, operation
 from ..tensor import Param, Size, Tensor
 from .recurrent_activations import CELL_ACTIVATIONS
@@ -211,6 +213,11 @@ class LSTM(Recurrent):
         order = (0, 3, 1, 2)  # i, o, f, c
         return Native("LSTM", self.units, order, [gate, activation, activation], self.reverse)
 
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        if (self.activation, self.recurrent_activation) == ("tanh", "sigmoid"):
+            return lstm.bind(at, self.reverse)
+        return super().bind(at)
+
     def infer(
         self,
         x: Tensor,
@@ -263,6 +270,12 @@ class GRU(Recurrent):
         return Native(
             "GRU", self.units, (0, 1, 2), activations, self.reverse, int(self.reset_after)
         )
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        if (self.activation, self.recurrent_activation) == ("tanh", "sigmoid"):
+            layer = ResetAfter if self.reset_after else ResetBefore
+            return layer(at, self.reverse).bind()
+        return super().bind(at)
 
     def _bias(self, width: int) -> Param:
         return Param((2, width) if self.reset_after else (width,))

@@ -6,14 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..op import Example, Operation, operation
-from ..tensor import Size, Tensor, product, window
+from ..tensor import Size, Tensor, product, quotient, window
 from .reduce import checked
 
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["ExpandDims", "Flatten", "MergeAxes", "Reshape", "SplitBatch", "Squeeze"]
+__all__ = [
+    "ExpandDims",
+    "Flatten",
+    "MergeAxes",
+    "Reshape",
+    "ReshapeAll",
+    "SplitBatch",
+    "Squeeze",
+]
 
 
 @operation("flatten", view=True, any_dtype=True)
@@ -57,6 +67,57 @@ class Reshape(Operation):
     def examples(cls) -> Sequence[Example]:
         x = Tensor(("N", 4, 6))
         return [(cls(shape), [x]) for shape in ((24,), (2, -1), (3, 2, 4), (-1, 2))]
+
+
+@operation("reshape_all", view=True, any_dtype=True)
+class ReshapeAll(Operation):
+    """All elements, those along the batch's axis too, in another shape, C order.
+
+    A size may be 0: that of an axis of the input, whose number is the next of ``axes``; and one
+    may be -1.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...] = ()
+
+    def infer(self, x: Tensor) -> Tensor:
+        if min(self.shape, default=0) < -1 or self.shape.count(-1) > 1:
+            raise ValueError(f"cannot take the shape {self.shape}")
+        if self.shape.count(0) != len(self.axes) or any(
+            not 0 <= axis < x.rank for axis in self.axes
+        ):
+            raise ValueError(f"axes {self.axes} are not those of the zeros in {self.shape}")
+        copied = iter(self.axes)
+        known: list[Size] = [x.shape[next(copied)] if n == 0 else n for n in self.shape]
+        here = product(n for n in known if n != -1)
+        rest = quotient(product(x.shape), here)
+        if -1 not in known and rest != 1:
+            raise ValueError(f"cannot take the shape {self.shape} of {product(x.shape)} elements")
+        return Tensor(tuple(rest if n == -1 else n for n in known), x.dtype)
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        x, places = tape.last(x), [i for i, n in enumerate(self.shape) if n == 0]
+        rank = len(self.shape)
+        if places == list(self.axes):  # a 0 copies the size in its own place
+            return tape.op("Reshape", [x, tape.constant(list(self.shape), np.int64)], rank=rank)
+        copied = iter(self.axes)
+        parts = [
+            sizes(tape, x, axis := next(copied), axis + 1) if n == 0 else tape.constant([n])
+            for n in self.shape
+        ]
+        return tape.op("Reshape", [x, tape.op("Concat", parts, axis=0)], rank=rank)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        x = Tensor(("N", "T", 6))
+        return [
+            (cls((-1, 6)), [x]),
+            (cls((0, -1, 2), (0,)), [x]),
+            (cls((3, -1, 0, 2), (1,)), [x]),
+            (cls((0, 0, 2, 3), (1, 0)), [x]),
+            (cls((2, 6)), [Tensor((3, 4), "int32")]),
+            (cls(()), [Tensor((1, 1))]),
+        ]
 
 
 @operation("expand_dims", view=True, any_dtype=True)

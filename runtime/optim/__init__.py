@@ -33,6 +33,7 @@ from .schedules import (
     step,
     warm_up,
 )
+from .update import Treatment
 
 __all__ = [
     "SGD",
@@ -44,6 +45,7 @@ __all__ = [
     "Progress",
     "RMSProp",
     "Schedule",
+    "Treatment",
     "adadelta",
     "adagrad",
     "adam",

@@ -36,7 +36,7 @@ class Optimizer:
         weight_decay: λ of λw, which is added to the gradient (coupled, as L2 regularisation); for
             AdamW it is taken off the weight itself.
         clip_value: each element of the gradient is brought into ±this first.
-        clip_norm: then the gradient of all parameters is scaled down to this length.
+        clip_norm: then the gradient of all that it changes is scaled down to this length.
     """
 
     rate: float | Schedule

@@ -32,6 +32,7 @@ class Treatment:
         factor: what their rate is multiplied by; 0 leaves them as they are.
         l1, l2: λ of the penalties λ·sum|w| and λ/2·sum w², which join the loss.
         max_norm: the most a unit's weights may be long, the last axis counting the units.
+        max_value: the largest that an element may be, with either sign.
     """
 
     optimizer: Optimizer | None = None
@@ -39,6 +40,7 @@ class Treatment:
     l1: float = 0.0
     l2: float = 0.0
     max_norm: float | None = None
+    max_value: float | None = None
 
 
 USUAL = Treatment()
@@ -61,6 +63,7 @@ class Update:
     Attributes:
         state: the optimiser's vectors by name, laid out as the trainable parameters.
         steps: how many were made.
+        rate: the optimiser's in the last step, before any treatment.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Update:
         treatments: Mapping[str, Treatment] | None = None,
         xp: Any = np,
     ) -> None:
-        self.optimizer, self.steps = optimizer, 0
+        self.optimizer, self.steps, self.rate = optimizer, 0, 0.0
         self._xp, self._gradients = xp, gradients
         self._parts = len(gradients)
         treatments = treatments or {}
@@ -80,27 +83,24 @@ class Update:
         names = {name for each in self._stretches for name in each.optimizer.vectors}
         size, dtype = parameters.trainable, parameters.dtype
         self.state = {name: xp.zeros(size, dtype) for name in sorted(names)}
-        self._norms = [0.0] * self._parts
+        self._norms = {each.optimizer: [0.0] * self._parts for each in self._stretches}
         self._scale = 1.0
         self._blocks = [self._bind(parameters, part) for part in range(self._parts)]
         self._constraints = [
-            _constraint(xp, parameters.of[name], at.max_norm)
+            step
             for name, at in treatments.items()
-            if at.max_norm is not None and at.factor
+            if at.factor
+            for step in _constraints(xp, parameters.of[name], at)
         ]
 
     def begin(self, progress: Progress, scale: float = 1.0) -> None:
         """Sets the rates of the step that comes; the gradient is multiplied by ``scale``."""
         self.steps += 1
+        self.rate = rate_at(self.optimizer.rate, progress)
         self._scale = scale
         for at in self._stretches:
             at.now.rate = at.treatment.factor * rate_at(at.optimizer.rate, progress)
             at.now.step = self.steps
-
-    @property
-    def rate(self) -> float:
-        """The rate of the last step, of parameters that are treated as usual."""
-        return max((at.now.rate for at in self._stretches), default=0.0)
 
     def reduce(self, part: int) -> None:
         """Measures one part of the gradient, added up over all shards, where ``meets`` is true.
@@ -125,7 +125,7 @@ class Update:
     @property
     def meets(self) -> bool:
         """Whether ``apply`` needs what every part has reduced: the length of the gradient."""
-        return self.optimizer.clip_norm is not None
+        return any(each.clip_norm is not None for each in self._norms)
 
     def _bind(self, parameters: Parameters, part: int) -> tuple[list[Step], list[Step]]:
         xp, total = self._xp, parameters.trainable
@@ -133,22 +133,24 @@ class Update:
         scratch = xp.empty(min(BLOCK, max(1, total)), parameters.dtype)
         reduce: list[Step] = []
         apply: list[Step] = []
-        if self.optimizer.clip_norm is not None:
-            reduce.append(lambda: self._norms.__setitem__(part, 0.0))
+        for optimizer, norms in self._norms.items():
+            if optimizer.clip_norm is not None:
+                reduce.append(partial(norms.__setitem__, part, 0.0))
         for at in self._stretches:
             for first in range(max(at.begin, begin), min(at.end, end), BLOCK):
                 block = slice(first, min(first + BLOCK, at.end, end))
-                reduction = self._reduction(at.treatment, parameters, block, scratch, part)
-                (reduce if self.meets else apply).extend(reduction)
+                reduction = self._reduction(at, parameters, block, scratch, part)
+                (reduce if at.optimizer.clip_norm is not None else apply).extend(reduction)
                 apply += self._application(at, parameters, block, scratch)
         return reduce, apply
 
     def _reduction(
-        self, at: Treatment, parameters: Parameters, block: slice, scratch: Array, part: int
+        self, at: _Stretch, parameters: Parameters, block: slice, scratch: Array, part: int
     ) -> list[Step]:
         """What makes a block of the gradient whole: only what there is to do."""
         xp, (first, *others) = self._xp, [gradient[block] for gradient in self._gradients]
-        value, w = self.optimizer.clip_value, parameters.flat[block]
+        l1, l2, norms = at.treatment.l1, at.treatment.l2, self._norms[at.optimizer]
+        value, w = at.optimizer.clip_value, parameters.flat[block]
         t, square = scratch[: w.size], xp.empty((), w.dtype)
 
         def scale() -> None:
@@ -157,18 +159,18 @@ class Update:
 
         def measure() -> None:
             xp.dot(first, first, out=square)
-            self._norms[part] += float(square)
+            norms[part] += float(square)
 
         steps: list[Step] = [partial(xp.add, first, other, out=first) for other in others]
         steps.append(scale)
-        if at.l2:
-            steps += [partial(xp.multiply, w, at.l2, out=t), partial(xp.add, first, t, out=first)]
-        if at.l1:
-            steps += [partial(xp.sign, w, out=t), partial(xp.multiply, t, at.l1, out=t)]
+        if l2:
+            steps += [partial(xp.multiply, w, l2, out=t), partial(xp.add, first, t, out=first)]
+        if l1:
+            steps += [partial(xp.sign, w, out=t), partial(xp.multiply, t, l1, out=t)]
             steps.append(partial(xp.add, first, t, out=first))
         if value is not None:
             steps.append(partial(xp.clip, first, -value, value, out=first))
-        return [*steps, measure] if self.meets else steps
+        return steps if at.optimizer.clip_norm is None else [*steps, measure]
 
     def _application(
         self, at: _Stretch, parameters: Parameters, block: slice, scratch: Array
@@ -178,10 +180,11 @@ class Update:
         w, g = parameters.flat[block], self._gradients[0][block]
         t = scratch[: w.size]
         state = {name: self.state[name][block] for name in optimizer.vectors}
-        norm, decay = self.optimizer.clip_norm, optimizer.weight_decay
+        norm, decay = optimizer.clip_norm, optimizer.weight_decay
+        norms = self._norms[optimizer]
 
         def shorten() -> None:
-            length = sum(self._norms) ** 0.5
+            length = sum(norms) ** 0.5
             if length > (norm or 0.0):
                 xp.multiply(g, (norm or 0.0) / length, out=g)
 
@@ -213,7 +216,15 @@ def _stretches(
     return [at for at in found if at.treatment.factor]
 
 
-def _constraint(xp: Any, w: Array, longest: float) -> Step:
+def _constraints(xp: Any, w: Array, at: Treatment) -> list[Step]:
+    """What keeps a parameter within its bounds."""
+    found = [_shortening(xp, w, at.max_norm)] if at.max_norm is not None else []
+    if at.max_value is not None:
+        found.append(partial(xp.clip, w, -at.max_value, at.max_value, out=w))
+    return found
+
+
+def _shortening(xp: Any, w: Array, longest: float) -> Step:
     """Scales each unit's weights down to ``longest``: Srebro & Shraibman 2005, as in dropout."""
     flat = w.reshape(-1, w.shape[-1])
     squares = xp.empty_like(flat)

@@ -25,18 +25,25 @@ def a_batch(spec: Spec, rows: int) -> tuple[Model, Mapping[str, Array]]:
     """The model, and a batch of as many examples, or of all that there are."""
     model = model_of(spec)
     if spec.data is None:
-        return model, _random(model, rows, spec.seed)
+        return model, random_batch(model, rows, open_sizes(model), spec.seed)
     training, _ = datasets(spec, model)
     batch = next(iter(training.batches(rows, 0)))
     return model, {**batch, **_states(model, len(next(iter(batch.values()))))}
 
 
-def _random(model: Model, rows: int, seed: int) -> Mapping[str, Array]:
+def open_sizes(model: Model) -> Mapping[str, int]:
+    """What is assumed of sizes that only the data say, by name."""
+    shapes = [tensor.shape for tensor in model.network.graph.inputs.values()]
+    names = {size for shape in shapes for size in shape if isinstance(size, str)}
+    return dict.fromkeys(sorted(names - {BATCH}), OPEN)
+
+
+def random_batch(
+    model: Model, rows: int, sizes: Mapping[str, int], seed: int = 0
+) -> Mapping[str, Array]:
     """Inputs in ±1 and below 2, and targets with a one in each row."""
     graph, rng = model.network.graph, np.random.default_rng(seed)
-    names = {size for at in graph.inputs.values() for size in at.shape if isinstance(size, str)}
-    sizes = {name: rows if name == BATCH else OPEN for name in names}
-    types = with_targets(infer(graph, sizes), graph, model.terms)
+    types = with_targets(infer(graph, {**sizes, BATCH: rows}), graph, model.terms)
     made = {value for node in graph.nodes for value in graph.values(node)}
     found = {name: _array(at, rng) for name, at in types.items() if name not in made}
     targets = {term.target for term in model.terms} - graph.inputs.keys() - made

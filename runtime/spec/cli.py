@@ -39,7 +39,7 @@ OPTIONS = (
     _said("--batch-size", type=click.IntRange(min=1), help="Examples of a step."),
     _said("--seed", type=click.IntRange(min=0), help="Of everything that is random."),
     _said("--shards", type=click.IntRange(min=1), help="Threads that share a batch."),
-    _said("--device", metavar="NAME", help="cpu, cuda or cuda:INDEX."),
+    _said("--device", metavar="NAME", help="cpu, cuda, cuda:INDEX or auto."),
     _said("--dtype", type=click.Choice(["float32", "float64"]), help="Of the numbers."),
     _said("--save", type=FILE, help="Where the best network is kept."),
     _said("--checkpoint", type=FILE, help="Where what --resume needs is kept."),
@@ -50,6 +50,7 @@ OPTIONS = (
     _said("--tensorboard", type=FILE, help="Folder for TensorBoard's event files."),
     _said("--live", type=click.IntRange(0, 65535), help="Port of a page that follows."),
     _said("--publish", type=FILE, help="Repository into which each new best is installed."),
+    _said("--versions", type=click.IntRange(min=2), help="Published versions that are kept."),
     _said("--name", help="Name of the published model."),
 )
 
@@ -70,6 +71,9 @@ def _options(function: Any) -> Any:
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint.")
 @click.option("--dry-run", is_flag=True, help="Only show the layers and the memory.")
 @click.option("--profile", is_flag=True, help="Only measure each layer's time.")
+@click.option("--histograms", is_flag=True,
+              help="Only show the ranges of outputs, weights and gradients.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print --histograms as JSON.")
 @click.option("--check-gradients", is_flag=True, help="Only check them, in float64.")
 @click.option("--trials", type=click.IntRange(min=1), metavar="N",
               help="Search the spec's !hyperopt values, N times.")  # fmt: skip
@@ -80,6 +84,8 @@ def main(
     resume: bool,
     dry_run: bool,
     profile: bool,
+    histograms: bool,
+    as_json: bool,
     check_gradients: bool,
     trials: int | None,
     no_progress: bool,
@@ -88,11 +94,16 @@ def main(
     """Trains the network that SPEC describes, and keeps the best.
 
     Exit codes: 0 done, or stopped by Ctrl-C after a batch; 1 a gradient is wrong, or what was to be
-    published disagrees; 2 usage or no such file; 3 a spec, data or a network that make no sense;
-    130 a second Ctrl-C.
+    published disagrees; 2 usage, no such spec or checkpoint, or data, a network and a checkpoint
+    that do not fit each other; 3 a spec or a network that makes no sense, a file that cannot be
+    read or written, a loss that is no number; 130 a second Ctrl-C.
     """
-    if sum(map(bool, (resume, dry_run, profile, check_gradients, trials))) > 1:
-        raise UsageError("of --resume, --dry-run, --profile, --check-gradients, --trials: one")
+    if sum(map(bool, (resume, dry_run, profile, histograms, check_gradients, trials))) > 1:
+        raise UsageError(
+            "of --resume, --dry-run, --profile, --histograms, --check-gradients, --trials: one"
+        )
+    if as_json and not histograms:
+        raise UsageError("--json: only what --histograms shows can be had as JSON")
     from . import document
 
     said = {KEYS.get(name, name): value for name, value in options.items() if value is not None}
@@ -107,6 +118,10 @@ def main(
         from .dry_run import show
     elif profile:
         from .profile import show
+    elif histograms and as_json:
+        from .histograms import show_json as show
+    elif histograms:
+        from .histograms import show
     elif check_gradients:
         from .gradient_check import show
     else:

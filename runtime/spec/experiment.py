@@ -36,6 +36,7 @@ def build(spec: Spec, told: Sequence[Listener] = ()) -> Run:
         accumulate=spec.accumulate,
         seed=spec.seed,
         dtype=np.dtype(spec.dtype),
+        precision=spec.precision,
         xp=array_module(spec.device),
     )
     asked = measures(spec, model) if validation else ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 from pydantic import AfterValidator, BeforeValidator
 
 from .. import data, losses
+from ..live.listener import LivePage
 from ..nn import LAYERS, LayerSpec, initializers
 from ..optim import rules
 from ..optim.schedules import (
@@ -23,6 +24,13 @@ from ..optim.schedules import (
     warm_up,
 )
 from ..training import measures
+from ..training.hdf5 import Hdf5History
+from ..training.logs import CsvLog, JsonLog
+from ..training.loop import Listener
+from ..training.publisher import Publisher
+from ..training.saving import Best, Checkpoints
+from ..training.stopping import EarlyStop, TimeLimit
+from ..training.tensorboard import TensorBoard
 from .forms import named
 
 SCHEDULES: Mapping[str, type[Schedule]] = {
@@ -35,6 +43,25 @@ OPTIMIZERS: Mapping[str, type[rules.Optimizer]] = {
     "rmsprop": rules.RMSProp,
     "adagrad": rules.Adagrad,
     "adadelta": rules.Adadelta,
+}
+LOGS: Mapping[str, type[Any]] = {
+    ".csv": CsvLog,
+    ".json": JsonLog,
+    ".jsonl": JsonLog,
+    ".h5": Hdf5History,
+}
+"""By what a log's name ends in."""
+LISTENERS: Mapping[str, type[Any]] = {
+    "best": Best,
+    "checkpoints": Checkpoints,
+    "csv": CsvLog,
+    "json": JsonLog,
+    "hdf5": Hdf5History,
+    "tensorboard": TensorBoard,
+    "publisher": Publisher,
+    "early_stop": EarlyStop,
+    "time_limit": TimeLimit,
+    "live_page": LivePage,
 }
 
 
@@ -61,6 +88,16 @@ class Uniform:
 
 
 @dataclass(frozen=True)
+class Orthogonal:
+    """Units that are orthogonal, of this length."""
+
+    scale: float = 2**0.5
+
+    def initializer(self) -> Any:
+        return initializers.orthogonal(self.scale)
+
+
+@dataclass(frozen=True)
 class Constant:
     """The same everywhere."""
 
@@ -68,6 +105,15 @@ class Constant:
 
     def initializer(self) -> Any:
         return initializers.constant(self.value)
+
+
+INITIALIZERS: Mapping[str, type[Any]] = {
+    "normal": Normal,
+    "uniform": Uniform,
+    "orthogonal": Orthogonal,
+    "constant": Constant,
+}
+"""Those that may be told a number; the others are names alone."""
 
 
 def _learning_rate(value: Any) -> Any:
@@ -88,11 +134,12 @@ if TYPE_CHECKING:
     AnySource = data.Source
     AnyAugmentation = data.Augmentation
     AnyMeasure = measures.Looking
+    AnyListener = Listener
 else:
     _initializer = _union(
         Literal[get_args(initializers.Name)],
         Annotated[
-            named({"normal": Normal, "uniform": Uniform, "constant": Constant}),
+            named(INITIALIZERS),
             AfterValidator(lambda it: it.initializer()),
         ],
     )
@@ -107,3 +154,4 @@ else:
     AnyAugmentation = named(data.AUGMENTATIONS)
     AnyMeasure = named(measures.NAMED, optional={"on": "", "target": ""})
     """``on`` is a layer; by default the first output that has a loss."""
+    AnyListener = named(LISTENERS)

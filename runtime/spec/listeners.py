@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from ..live.listener import LivePage
 from ..repository import slug
 from ..training.console import Console
-from ..training.hdf5 import Hdf5History
-from ..training.logs import CsvLog, JsonLog
 from ..training.loop import Listener
 from ..training.publisher import Publisher
 from ..training.saving import Best, Checkpoints
 from ..training.stopping import EarlyStop, Interruptible, TimeLimit
 from ..training.tensorboard import TensorBoard
+from .families import LOGS
 from .schema import Spec
 
-LOGS = {".csv": CsvLog, ".json": JsonLog, ".jsonl": JsonLog, ".h5": Hdf5History}
+KEYS: Mapping[str, Callable[[Any, Spec], Listener]] = {
+    "save": lambda path, _: Best(path),
+    "checkpoint": lambda path, spec: Checkpoints(path, spec.checkpoint_every, spec.history),
+    "log": lambda path, _: LOGS[path.suffix](path),
+    "tensorboard": lambda folder, _: TensorBoard(folder),
+    "publish": lambda models, spec: Publisher(models, slug(spec.name), spec.labels, spec.versions),
+    "patience": lambda epochs, _: EarlyStop(epochs),
+    "minutes": lambda minutes, _: TimeLimit(minutes * 60),
+    "live": lambda port, spec: LivePage(port, spec.name, spec.labels),
+}
+"""What the keys of a spec that are options of the command, too, ask for."""
 
 
 def listeners(spec: Spec, *, bar: bool = True) -> list[Listener]:
     """Those that the spec asks for, in the order in which they are told."""
-    found: list[Listener] = [Console(progress=bar), Interruptible()]
-    if spec.save:
-        found.append(Best(spec.save))
-    if spec.checkpoint:
-        found.append(Checkpoints(spec.checkpoint, spec.checkpoint_every, spec.history))
-    if spec.log:
-        found.append(LOGS[spec.log.suffix](spec.log))
-    if spec.tensorboard:
-        found.append(TensorBoard(spec.tensorboard))
-    if spec.publish:
-        found.append(Publisher(spec.publish, slug(spec.name), spec.labels))
-    if spec.patience:
-        found.append(EarlyStop(spec.patience))
-    if spec.minutes:
-        found.append(TimeLimit(spec.minutes * 60))
-    if spec.live is not None:
-        found.append(LivePage(spec.live, spec.name, spec.labels))
-    return found
+    asked = {key: getattr(spec, key) for key in KEYS}
+    keyed = [KEYS[key](value, spec) for key, value in asked.items() if value is not None]
+    return [Console(progress=bar), Interruptible(), *keyed, *spec.listeners]

@@ -20,12 +20,21 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from .. import optim
 from ..errors import UnreadableFile
 from ..optim.schedules import rate_at
-from .families import AnyAugmentation, AnyLayer, AnyLoss, AnyMeasure, AnyOptimizer, AnySource
+from .families import (
+    LOGS,
+    AnyAugmentation,
+    AnyLayer,
+    AnyListener,
+    AnyLoss,
+    AnyMeasure,
+    AnyOptimizer,
+    AnySource,
+)
 from .faults import fault
 from .forms import Strict
 
-LOGS = (".csv", ".json", ".jsonl", ".h5")
 Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
 
 
 def _flat(layers: Any) -> Any:
@@ -38,6 +47,7 @@ def _flat(layers: Any) -> Any:
     return found
 
 
+Shape = tuple[Count | str, ...]
 Layers = Annotated[tuple[AnyLayer, ...], BeforeValidator(_flat)]
 
 
@@ -48,8 +58,12 @@ class Base(Strict, use_attribute_docstrings=True):
     """A weights.safetensors with its graph, a checkpoint, or a model's folder in a repository."""
     drop_from: str = ""
     """The layer that goes, with all that follows it."""
-    freeze: str = ""
-    """The layer up to which nothing learns."""
+    resize_input: Shape | Mapping[str, Shape] = ()
+    """The shape that an example has now, such as [64, 64, 3]; of several inputs by name."""
+    freeze: str | Literal[True] = ""
+    """The layer up to which nothing learns; true: nothing that was there learns."""
+    after: str = ""
+    """The layer that ``layers`` follow; by default the only output."""
     layers: Layers = ()
     """What follows."""
 
@@ -59,12 +73,26 @@ class LossTerm(Strict, use_attribute_docstrings=True):
 
     loss: AnyLoss
     on: str
-    """The layer whose output it is of."""
+    """The layer whose output it is of; or, of l1 and l2, the parameter, such as linear-1/kernel."""
     target: str = ""
     """The name of the array it is compared with; by default the first output's."""
     weight: float = 1.0
     weights: str = ""
     """The name of the array that says how much each example counts."""
+
+
+class Way(Strict, use_attribute_docstrings=True):
+    """How some parameters learn in a way of their own."""
+
+    rate_factor: Amount = 1.0
+    """What their rate is multiplied by; 0: they do not learn."""
+    l1: Amount = 0.0
+    l2: Amount = 0.0
+    """λ of penalties."""
+    max_norm: Annotated[float, Field(gt=0)] | None = None
+    """The most that the weights of a unit may be long."""
+    max_value: Annotated[float, Field(gt=0)] | None = None
+    """The largest that a weight may be, with either sign."""
 
 
 class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
@@ -79,7 +107,10 @@ class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
     """Beside the usual one of each output that is not named here."""
     optimizer: AnyOptimizer = optim.Adam()
     optimizers: Mapping[str, AnyOptimizer] = {}
-    """By the name or the type of a layer, or what a parameter is in it, such as bias."""
+    """By the name or the type of a layer, what a parameter is in it, such as bias, its name, or a
+    pattern of these, such as body-*; all others have the one above."""
+    parameters: Mapping[str, Way] = {}
+    """How else some learn, called as in ``optimizers``."""
     data: AnySource | None = None
     folder: Path | None = None
     """Where the files of ``data`` are."""
@@ -103,6 +134,8 @@ class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float16"] = "float32"
+    """float16: what layers hand on is stored in half the memory; losses are scaled to bear it."""
     shards: Count | None = None
     """Threads that share a batch; null: the cores, if a batch is large enough."""
     save: Path | None = Path("{name}.safetensors")
@@ -124,12 +157,17 @@ class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
     """The port of a page that follows the training."""
     publish: Path | None = None
     """A repository of models into which each new best is installed."""
+    versions: Annotated[int, Field(ge=2)] | None = None
+    """Published versions that are kept, the newest; null: all."""
+    listeners: tuple[AnyListener, ...] = ()
+    """What else is told how training goes, beside what the keys above ask for."""
     define: Any = None
     """A place for YAML anchors; it means nothing."""
 
     @model_validator(mode="after")
     def _rates(self) -> Spec:
-        for where, optimizer in [("optimizer", self.optimizer), *self.optimizers.items()]:
+        own = {f"optimizers.{key}": it for key, it in self.optimizers.items()}
+        for where, optimizer in {"optimizer": self.optimizer, **own}.items():
             try:
                 rate_at(optimizer.rate, optim.Progress(0, self.epochs))
             except ValueError as error:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import weights
 from ..device import to_numpy
 from ..errors import GraphError, UnreadableFile, UsageError, problem
-from ..files import regular, replacing
+from ..files import replacing
 from ..ir import Graph
 from ..network import GRAPH
 from ..parameters import matching
@@ -25,6 +25,8 @@ from .loop import Epoch, Run
 Array = Any
 TRAINING = "cortex.training"
 """The key of the metadata under which a ``Standing`` is, as JSON, and the prefix of its arrays."""
+OPTIMIZER = "optimizer/"
+"""What the names of an optimiser's vectors begin with, after that of its part of the network."""
 BATCH_SIZE = "batch_size"
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class Standing:
         steps, updates: how many batches were seen, and how often the parameters were changed.
         settings: what else decides the bits of the steps to come.
         history: the epochs done.
-        losses: of the batches of the epoch under way.
+        losses, sums: of the batches of the epoch under way, and of each term over them.
     """
 
     optimizer: str
@@ -48,6 +50,7 @@ class Standing:
     settings: dict[str, int | str]
     history: list[Epoch]
     losses: list[float]
+    sums: list[float] = field(default_factory=list[float])
 
     @classmethod
     def of(cls, run: Run) -> Standing:
@@ -60,6 +63,7 @@ class Standing:
             {**trainer.settings, BATCH_SIZE: run.batch_size},
             run.history,
             run.losses,
+            run.sums,
         )
 
 
@@ -89,7 +93,7 @@ def resume(run: Run, path: Path) -> None:
         UsageError: it holds another network than the run's, or was trained with an optimiser of
             another kind.
     """
-    file = weights.WeightsFile.open(regular(path))
+    file = weights.WeightsFile.open(path)
     standing, stored = _standing(file), file.arrays()
     _check_network(path, run.trainer.network.graph, _graph(file), stored)
     prefix = f"{TRAINING}/"
@@ -97,7 +101,10 @@ def resume(run: Run, path: Path) -> None:
     _check_optimizer(path, run, standing, state)
     _check_settings(path, Standing.of(run), standing)
     run.trainer.restore(stored, state, standing.steps, standing.updates)
-    run.history, run.losses = list(standing.history), list(standing.losses)
+    run.history = list(standing.history)
+    run.losses = list(standing.losses)
+    if len(standing.sums) == len(run.trainer.terms):  # a penalty may have come or gone
+        run.sums = list(standing.sums)
 
 
 def _standing(file: weights.WeightsFile) -> Standing:
@@ -151,23 +158,25 @@ def _check_network(path: Path, ours: Graph, theirs: Graph, stored: Mapping[str, 
 
 
 def _check_optimizer(path: Path, run: Run, standing: Standing, state: Mapping[str, Array]) -> None:
-    ours, vectors = Standing.of(run).optimizer, run.trainer.update.state
-    stored = {name.partition("/")[2] for name in state if name.startswith("optimizer/")}
-    if standing.optimizer != ours or stored != set(vectors):
+    ours, own = Standing.of(run).optimizer, run.trainer.state()
+    stored, vectors = (sorted(at for at in each if OPTIMIZER in at) for each in (state, own))
+    if standing.optimizer != ours or stored != vectors:
         raise UsageError(
             f"{path}: it was trained with {_told(standing.optimizer, stored)}, "
             f"and cannot go on with {_told(ours, vectors)}"
         )
     size = (run.trainer.parameters.trainable,)
-    for name, array in state.items():
-        if not name.startswith("carried/") and array.shape != size:
+    gathered = {name: size for name in state if name.startswith("sum/")}
+    for name, shape in (gathered | {name: own[name].shape for name in vectors}).items():
+        if state[name].shape != shape:
             raise UnreadableFile(
-                f"{path}: a damaged checkpoint: {name} is {array.shape}, expected {size}"
+                f"{path}: a damaged checkpoint: {name} is {state[name].shape}, expected {shape}"
             )
 
 
-def _told(optimizer: str, vectors: Any) -> str:
-    return f"{optimizer} ({', '.join(sorted(vectors)) or 'without a state'})"
+def _told(optimizer: str, vectors: Sequence[str]) -> str:
+    names = ", ".join(name.replace(OPTIMIZER, "") for name in vectors)
+    return f"{optimizer} ({names or 'without a state'})"
 
 
 def _check_settings(path: Path, ours: Standing, theirs: Standing) -> None:

@@ -55,6 +55,9 @@ class Console(Listener):
             parts.append(f"{VALIDATION_LOSS if name == LOSS else name} {value:.4f}")
         parts += [f"rate {epoch.rate:.3g}", f"{epoch.seconds:.1f} s"]
         self._say("  ".join([*parts, *["new best"] * epoch.best]))
+        if epoch.terms:
+            terms = " + ".join(f"{name} {value:.4f}" for name, value in epoch.terms.items())
+            self._say(f"  {LOSS} = {terms}")
 
     def note(self, run: Run, text: str) -> None:
         self._say(text)

@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .distribution import Distribution
+
 Array = NDArray[Any]
 VERSION = b"brain.Event:2"
 BUCKETS = 40
@@ -39,11 +41,14 @@ class EventFile:
         scalars: Mapping[str, float],
         histograms: Mapping[str, Array] | None = None,
     ) -> None:
-        """Numbers, and the distribution of arrays, by name."""
+        """Numbers, and the distribution of arrays, by name; read once ``flush`` was called."""
         values = [_bytes(1, name.encode()) + _float(2, n) for name, n in scalars.items()]
         for name, array in (histograms or {}).items():
             values.append(_bytes(1, name.encode()) + _bytes(5, _histogram(array)))
         self._write(time, step, _bytes(5, b"".join(_bytes(1, value) for value in values)))
+
+    def flush(self) -> None:
+        """Lets readers have all that was written."""
         self._file.flush()
 
     def _write(self, time: float, step: int, what: bytes) -> None:
@@ -54,12 +59,9 @@ class EventFile:
 
 def _histogram(array: Array) -> bytes:
     """A ``HistogramProto``; elements that are not finite are left out."""
-    values = array.reshape(-1).astype(np.float64)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        values = np.zeros(1)
-    counts, edges = np.histogram(values, BUCKETS)
-    moments = [values.min(), values.max(), values.size, values.sum(), np.dot(values, values)]
+    found = Distribution.of(array)
+    counts, edges = np.histogram(found.sample if found.sample.size else np.zeros(1), BUCKETS)
+    moments = [found.low, found.high, found.finite, found.total, found.squares]
     return (
         b"".join(_doubles(i, [moment], packed=False) for i, moment in enumerate(moments, 1))
         + _doubles(6, edges[1:])

@@ -24,9 +24,10 @@ class Hdf5History(Listener):
     """The loss of each batch and the metrics of each epoch, written anew after every epoch.
 
     ``cost/train`` has the batches' losses, ``time_markers/minibatch`` how many batches were done
-    at the end of each epoch; ``cost/loss``, ``metrics/NAME`` (NaN where not evaluated), ``rate``
-    and ``time/train`` (seconds) have a number an epoch. A run that is resumed goes on in its file;
-    an older one of another run is set aside as NAME-1.
+    at the end of each epoch; ``cost/loss``, ``metrics/NAME`` (NaN where not evaluated),
+    ``terms/NAME`` of a loss with several, ``rate`` and ``time/train`` (seconds) have a number an
+    epoch. A run that is resumed goes on in its file; an older one of another run is set aside as
+    NAME-1.
     """
 
     path: Path
@@ -89,4 +90,7 @@ class Hdf5History(Listener):
         for metric in dict.fromkeys(name for each in run.history for name in each.metrics):
             place = "cost/loss" if metric == LOSS else f"metrics/{metric.replace('/', '_')}"
             columns[place] = [each.metrics.get(metric, np.nan) for each in run.history]
+        for term in dict.fromkeys(name for each in run.history for name in each.terms):
+            place = f"terms/{term.replace('/', '_')}"
+            columns[place] = [each.terms.get(term, np.nan) for each in run.history]
         return columns

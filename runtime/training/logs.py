@@ -25,6 +25,7 @@ def row(epoch: Epoch) -> Mapping[str, Any]:
     return {
         "epoch": epoch.number,
         LOSS: epoch.loss,
+        **epoch.terms,
         **validation,
         **measures,
         "rate": epoch.rate,
@@ -50,7 +51,8 @@ class CsvLog(Listener):
         _append(self.path, self._lines(run, epoch))
 
     def _lines(self, run: Run, epoch: Epoch | None = None) -> str:
-        names = ["epoch", LOSS]
+        terms = run.trainer.terms
+        names = ["epoch", LOSS, *(terms if len(terms) > 1 else ())]
         if run.validation is not None:
             names += [VALIDATION_LOSS, *(measure.name for measure in run.measures)]
         names += ["rate", "seconds", "best"]

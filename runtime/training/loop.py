@@ -30,6 +30,7 @@ class Epoch:
         rate: the learning rate at its end.
         seconds: it took.
         best: it is the best so far.
+        terms: what each term adds to the loss, by name, where it is a sum of several.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Epoch:
     rate: float
     seconds: float
     best: bool
+    terms: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Listener:
@@ -69,6 +71,7 @@ class Run:
         evaluate_every: so many epochs; those between have no metrics and are never the best.
         history: the epochs done.
         losses: of the batches of the epoch under way.
+        sums: of each of the trainer's terms, over these batches.
         stop: set it, and training ends after this batch.
         failed: a step went wrong, or was cut off: what the trainer holds is not to be kept.
         watched: names of values that a listener wants among ``answers``, of the first examples.
@@ -89,6 +92,7 @@ class Run:
     evaluate_every: int = 1
     history: list[Epoch] = field(default_factory=list[Epoch])
     losses: list[float] = field(default_factory=list[float])
+    sums: list[float] = field(default_factory=list[float])
     stop: bool = False
     failed: bool = False
     watched: set[str] = field(default_factory=set[str])
@@ -170,9 +174,10 @@ class Run:
             self.trainer.update.rate,
             time.monotonic() - began,
             (due or self.validation is None) and self._is_best(metrics.get(self.goal, loss)),
+            self._terms(),
         )
         self.history.append(epoch)
-        self.losses = []
+        self.losses, self.sums = [], []
         for listener in self.listeners:
             listener.epoch(self, epoch)
 
@@ -189,14 +194,23 @@ class Run:
             if self.stop:
                 return False
             self.failed = True  # until the step is whole
-            loss = float(np.sum(self.trainer.step(batch, self.progress)))
+            parts = self.trainer.step(batch, self.progress).tolist()
             self.failed = False
+            loss = sum(parts)
             self.losses.append(loss)
+            self.sums = [a + b for a, b in zip(self.sums or [0.0] * len(parts), parts, strict=True)]
             for listener in self.listeners:
                 listener.batch(self, batch, loss)
         if not self.losses:
             raise UsageError("the data have no batch to learn from")
         return True
+
+    def _terms(self) -> Mapping[str, float]:
+        """The mean of each term over the batches of the epoch, if there are several terms."""
+        if len(self.sums) < 2:
+            return {}
+        means = (total / self.steps_done for total in self.sums)
+        return dict(zip(self.trainer.terms, means, strict=True))
 
     @property
     def _judged(self) -> list[Epoch]:

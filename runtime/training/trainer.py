@@ -10,12 +10,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import CortexError
+from ..errors import CortexError, UsageError
 from ..losses.penalties import Penalties
+from ..losses.term import names
+from ..mixed import Scale
 from ..network import BATCH, Network, sizes_of
 from ..optim import Optimizer, Progress
 from ..optim.update import Treatment, Update
@@ -30,6 +32,9 @@ Array = Any
 PLANS_KEPT = 4
 LEFT = Treatment(factor=0)
 START = Progress()
+SCALE = "scale"
+LEAST_SCALE = 2.0**-24
+"""Smaller than this, and no gradient that float16 has would be left."""
 
 
 class NotFinite(CortexError):
@@ -46,11 +51,14 @@ class Trainer:
         accumulate: steps whose gradients are averaged before the parameters change.
         seed: of the random numbers of dropout and the like.
         dtype: float32, or float64 to check.
+        precision: "float16" stores what layers compute in half of that, and leaves out steps whose
+            gradients are not finite: see ``mixed``.
         xp: numpy or cupy.
 
     Attributes:
         parameters: the arrays that change.
         update: the optimiser and its state.
+        scale: of the losses, where values are stored in float16.
         steps: how many batches were seen.
         states, evaluated: what a stateful network carries from step to step, and from one call of
             ``evaluate`` to the next; ``forget`` them where a sequence ends.
@@ -65,8 +73,12 @@ class Trainer:
         accumulate: int = 1,
         seed: int = 0,
         dtype: Any = np.float32,
+        precision: Literal["float32", "float16"] = "float32",
         xp: Any = np,
     ) -> None:
+        if precision not in ("float32", "float16"):
+            raise UsageError(f"precision {precision!r}: it is float32 or float16")
+        self.scale = Scale() if precision == "float16" else None
         self.model, self.steps = model, 0
         self._graph, self._terms = model.network.graph, tuple(model.terms)
         self._seed, self._xp, self._accumulate = seed, xp, accumulate
@@ -74,7 +86,8 @@ class Trainer:
         self._shards = shards or self._fitting()
         self._team = Team.of(self._shards)
         self._gradients = [self.parameters.gradient() for _ in range(self._shards)]
-        self._sums = self._gradients
+        self._sums, self._finite = self._gradients, [True] * self._shards
+        self._ends: list[Any] = [xp.empty((), self.parameters.dtype) for _ in self._gradients]
         if accumulate > 1:
             self._sums = [self.parameters.gradient() for _ in range(self._shards)]
         ways = {**model.treatments, **dict.fromkeys(_frozen(model), LEFT)}
@@ -88,6 +101,12 @@ class Trainer:
     def network(self) -> Network:
         """The network as it is now; its arrays go on changing."""
         return Network(self._graph, self.parameters.of)
+
+    @property
+    def terms(self) -> Sequence[str]:
+        """What ``step`` gives the losses of, in its order: ``mse of answer``."""
+        layers = {layer.value: name for name, layer in self._graph.layers.items()}
+        return [*names(self._terms, layers), *["penalties"] * bool(self._penalties)]
 
     def step(self, batch: Mapping[str, Array], progress: Progress | None = None) -> Array:
         """Learns from a batch: an array for each input and target, rows first.
@@ -103,7 +122,8 @@ class Trainer:
         plans, penalty = self._plans_for(batch), self._penalties.total()
         updates = (self.steps + 1) % self._accumulate == 0
         if updates:
-            self.update.begin(progress or START, 1 / self._accumulate)
+            scale = self.scale.value if self.scale else 1.0
+            self.update.begin(progress or START, 1 / (self._accumulate * scale))
 
         def work(index: int) -> None:
             self._run(plans, index, batch)
@@ -118,6 +138,8 @@ class Trainer:
         losses = self._losses(plans, penalty)
         if not all(map(isfinite, losses.tolist())):
             raise NotFinite(self._first_not_finite(plans))
+        if updates and self.scale:
+            self._rescale(self.scale)
         return losses
 
     def evaluate(
@@ -156,7 +178,7 @@ class Trainer:
             "seed": self._seed,
             "shards": self._shards,
             "accumulate": self._accumulate,
-            "dtype": self.parameters.dtype.name,
+            "dtype": "float16" if self.scale else self.parameters.dtype.name,
         }
 
     def state(self) -> Mapping[str, Array]:
@@ -168,6 +190,8 @@ class Trainer:
         found = {f"optimizer/{name}": array for name, array in self.update.state.items()}
         if self.steps % self._accumulate:
             found |= {f"sum/{i}": total for i, total in enumerate(self._sums)}
+        if self.scale:
+            found[SCALE] = np.array([self.scale.value, self.scale.good], np.float64)
         return found | {f"carried/{name}": array for name, array in self.states.arrays.items()}
 
     def restore(
@@ -183,6 +207,9 @@ class Trainer:
             array[...] = self._xp.asarray(parameters[name])
         for name, array in self.update.state.items():
             array[...] = self._xp.asarray(state[f"optimizer/{name}"])
+        if self.scale and SCALE in state:
+            value, good = state[SCALE].tolist()
+            self.scale.value, self.scale.good = value, int(good)
         gathered = [array for name, array in state.items() if name.startswith("sum/")]
         for total in self._sums:
             total.fill(0)
@@ -217,13 +244,21 @@ class Trainer:
                 total[...] = gradient
             else:
                 self._xp.add(total, gradient, out=total)
+        if self.scale:
+            end = self._ends[index]
+            with np.errstate(all="ignore"):
+                self._xp.add.reduce(self._sums[index], out=end)
+            self._finite[index] = isfinite(end)
 
     def _update(self, index: int, plans: Sequence[Plan]) -> None:
         """One thread's part of the parameters, once every gradient is there.
 
-        Nothing where a loss is no number: what it came from is to be seen as it was.
+        Nothing where a loss is no number: what it came from is to be seen as it was. Nothing either
+        where values in float16 made a gradient infinite.
         """
         self._team.meet()
+        if not all(self._finite):
+            return
         for plan in plans:
             if not all(map(isfinite, plan.losses.tolist())):
                 return
@@ -231,6 +266,16 @@ class Trainer:
         if self.update.meets:
             self._team.meet()
         self.update.apply(index)
+
+    def _rescale(self, scale: Scale) -> None:
+        """Changes the scale after a step; one that was left out does not count as an update."""
+        if all(self._finite):
+            scale.keep()
+            return
+        self.update.steps -= 1
+        scale.halve()
+        if scale.value < LEAST_SCALE:
+            raise NotFinite("the gradient is no longer finite, however small the loss is scaled")
 
     def _plans_for(
         self, batch: Mapping[str, Array], evaluating: tuple[str, ...] | None = None
@@ -264,6 +309,7 @@ class Trainer:
                 shard=shard,
                 xp=self._xp,
                 seed=self._seed,
+                scale=self.scale if learns else None,
             )
             for shard, rows in split(sizes[BATCH], most, self._team.meet)
         ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 
 from ..errors import UsageError
 from ..ir import Graph
@@ -17,10 +18,12 @@ def treated(model: Model, ways: Mapping[str, Treatment | Optimizer]) -> Model:
 
     A key is, the first that is there counting for a parameter, its own name (``linear-1/bias``),
     its layer's (``linear-1``), what it is in its layer (``bias``), its layer's kind (``linear``) or
-    its operation's. What a layer asked for itself stays, unless the treatment says otherwise.
+    its operation's; or a pattern for any of these (``body-*``, ``*/kernel``), the first of them
+    counting where no name does. What a layer asked for itself stays, unless the treatment says
+    otherwise.
 
     Raises:
-        UsageError: a key that nothing is called.
+        UsageError: a key that fits nothing.
     """
     wanted = {
         key: way if isinstance(way, Treatment) else Treatment(optimizer=way)
@@ -29,9 +32,11 @@ def treated(model: Model, ways: Mapping[str, Treatment | Optimizer]) -> Model:
     found, used = dict(model.treatments), set[str]()
     names = _names(model.network.graph)
     for parameter, keys in names.items():
-        used |= wanted.keys() & set(keys)
-        if key := next((key for key in keys if key in wanted), None):
-            found[parameter] = _joined(found.get(parameter, Treatment()), wanted[key])
+        fitting = [key for key in keys if key in wanted]
+        fitting += [key for key in wanted if any(fnmatchcase(each, key) for each in keys)]
+        used.update(fitting)
+        if fitting:
+            found[parameter] = _joined(found.get(parameter, Treatment()), wanted[fitting[0]])
     if unknown := sorted(wanted.keys() - used):
         known = ", ".join(dict.fromkeys(key for keys in names.values() for key in keys))
         raise UsageError(f"no parameter, layer or kind is called {unknown[0]!r}; there are {known}")
@@ -42,9 +47,9 @@ def _joined(own: Treatment, asked: Treatment) -> Treatment:
     """``asked``, and where it leaves something as usual, ``own``."""
     usual = Treatment()
     kept = {
-        name: getattr(own, name)
-        for name in ("optimizer", "factor", "l1", "l2", "max_norm")
-        if getattr(asked, name) == getattr(usual, name)
+        at.name: getattr(own, at.name)
+        for at in fields(Treatment)
+        if getattr(asked, at.name) == getattr(usual, at.name)
     }
     return replace(asked, **kept)
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from cortex.runtime import nn, optim
 from cortex.runtime.data import Arrays
-from cortex.runtime.optim import Optimizer
+from cortex.runtime.optim import Optimizer, Treatment
 from cortex.runtime.training.loop import Run
 from cortex.runtime.training.measures import usual
 from cortex.runtime.training.model import Model
 from cortex.runtime.training.trainer import Trainer
+from cortex.runtime.training.treatments import treated
 
 INPUT, TARGET = "x", "softmax-1:target"
 
@@ -50,10 +51,13 @@ def run(
     goal: str = "accuracy",
     rows: int = 40,
     width: int = 6,
+    penalties: bool = False,
     **options: Any,
 ) -> Run:
-    """A run of it in batches of 16, with validation data."""
+    """A run of it in batches of 16, with validation data; with ``penalties`` on its kernels."""
     made = model(width)
+    if penalties:
+        made = treated(made, {"*/kernel": Treatment(l1=0.01, l2=0.02)})
     return Run(
         Trainer(made, optimizer or optim.adam(1e-2), **{"seed": 3, **options}),
         Arrays(arrays(rows), seed=5),

@@ -13,7 +13,7 @@ import numpy as np
 
 from cortex.runtime.ir import Graph, Node
 from cortex.runtime.losses import CrossEntropy, Inner, MeanSquaredError, Term
-from cortex.runtime.random import Clock, uniform
+from cortex.runtime.random import Clock, uniform, words
 
 from .networks import Array
 
@@ -64,8 +64,8 @@ class Evaluation:
         if op.kind == "dropout":
             if not self.training:
                 return x[0]
-            draws = uniform(0, index, Clock())(x[0].shape, 0)()
-            return np.where(draws >= np.float32(op.rate), x[0] / (1 - op.rate), 0)
+            draws = words(0, index, Clock())(x[0].shape, 0)()
+            return np.where(draws >= round(op.rate * 2**16), x[0] / (1 - op.rate), 0)
         if op.kind == "gaussian_noise":
             if not self.training:
                 return x[0]

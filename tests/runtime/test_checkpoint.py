@@ -58,7 +58,7 @@ def assert_same(found: Run, wanted: Run) -> None:
     for name, vector in wanted.trainer.update.state.items():
         np.testing.assert_array_equal(found.trainer.update.state[name], vector, err_msg=name)
     facts = [
-        [(each.loss, each.rate, each.best, dict(each.metrics)) for each in one.history]
+        [(each.loss, each.rate, each.best, each.terms, dict(each.metrics)) for each in one.history]
         for one in (found, wanted)
     ]
     assert facts[0] == facts[1]
@@ -85,7 +85,13 @@ def test_a_resumed_run_is_one_that_never_stopped(tmp_path: Path, name: str, step
 
 @pytest.mark.parametrize(
     "options",
-    [{"shards": 2}, {"accumulate": 2}, {"accumulate": 3, "shards": 2}, {"dtype": np.float64}],
+    [
+        {"penalties": True},
+        {"shards": 2},
+        {"accumulate": 2},
+        {"accumulate": 3, "shards": 2},
+        {"dtype": np.float64},
+    ],
     ids=str,
 )
 def test_so_is_one_with_other_settings(tmp_path: Path, options: Any) -> None:

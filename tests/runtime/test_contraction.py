@@ -35,6 +35,7 @@ def frame(memory: Scratch) -> Frame:
         name="y",
         scratch_memory=memory,
         draw=lambda shape, row: lambda: None,
+        draw_words=lambda shape, row: lambda: None,
         **arrays,
     )
 

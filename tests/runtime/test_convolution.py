@@ -219,6 +219,7 @@ def frame() -> Frame:
         xp=np, dtype=np.dtype("float64"), x=nothing, y=nothing, dx=nothing, dy=nothing, p={}, dp={},
         training=False, frozen=False, grads=True, name="y", scratch_memory=Scratch(np),
         draw=lambda shape, row: lambda: None,
+        draw_words=lambda shape, row: lambda: None,
     )  # fmt: skip
 
 

@@ -199,6 +199,23 @@ def test_cifar(tmp_path: Path, classes: Any, part: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "classes"), [("batches.meta.txt", 10), ("fine_label_names.txt", 100)]
+)
+def test_the_classes_of_cifar_have_the_names_beside_them(
+    tmp_path: Path, name: str, classes: Any
+) -> None:
+    for file in ("test.bin", "test_batch.bin"):
+        (tmp_path / file).write_bytes(cifar(classes))
+    assert data.load_cifar("test", tmp_path, classes=classes).classes == ()
+    names = [f"class {n}" for n in range(classes)]
+    (tmp_path / name).write_text("\n".join([*names, ""]) + "\n")
+    assert data.load_cifar("test", tmp_path, classes=classes).classes == tuple(names)
+    (tmp_path / name).write_text("one\n")
+    with pytest.raises(UnreadableFile, match=f"{name}: 1 names for {classes} classes"):
+        data.load_cifar("test", tmp_path, classes=classes)
+
+
+@pytest.mark.parametrize(
     ("raw", "message"),
     [
         (None, "no such file"),
@@ -375,6 +392,7 @@ def test_a_table(tmp_path: Path) -> None:
     found = table(tmp_path, target="left", one_hot=("job", "left"), missing=0.0)
     assert found.inputs == ("age", "job_cook", "job_nurse, night", "pay")
     assert found.targets == ("left_no", "left_yes")
+    assert data.classes_of(found.data) == ("no", "yes")
     batch = whole(found.data)
     assert batch["input"].dtype == batch["target"].dtype == np.float32
     assert batch["input"].tolist() == [[31, 0, 1, 1500], [20, 1, 0, 900], [44, 1, 0, 0]]

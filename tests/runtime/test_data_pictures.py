@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,22 @@ def test_the_class_is_the_folder(folder: Path) -> None:
     assert all(b["target"].sum(axis=0).tolist() == [1, 1] for b in balanced.batches(2, 0))
 
 
+WRAPPED: list[Callable[[Any], Any]] = [
+    lambda it: it,
+    lambda it: data.split(it, 4)[0],
+    lambda it: data.Balanced(data.split(it, 4, seed=1)[0], 9),
+    lambda it: data.Ahead(data.Augmented(data.Endless(it, 9), [data.flip()])),
+    lambda it: data.selected(it, {"x": "input", "y": "target"}),
+]
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_the_names_of_the_classes_come_through(folder: Path, wrapped: Any) -> None:
+    found = wrapped(data.Pictures(folder, height=4, width=6))
+    assert data.classes_of(found) == ("cats", "dogs")
+    assert data.classes_of(wrapped(data.Arrays({"input": np.ones(6), "target": np.ones(6)}))) == ()
+
+
 @pytest.mark.parametrize("kept", [0, pictures.KEPT])
 def test_the_same_whether_they_stay_in_memory(
     folder: Path, kept: int, monkeypatch: pytest.MonkeyPatch
@@ -75,12 +92,12 @@ def test_the_same_whether_they_stay_in_memory(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_server_can_do_the_same(folder: Path, fit: Any, channels: Any) -> None:
     from cortex.serving.datatypes import DATATYPES
-    from cortex.serving.pictures import PictureReader
+    from cortex.serving.pictures import picture_reader
 
     ours = data.Pictures(
         folder, height=3, width=3, channels=channels, fit=fit, mean=100.0, std=50.0
     )
-    reader = PictureReader("x", (-1, 3, 3, channels), DATATYPES["FP32"], ours.preprocessing)
+    reader = picture_reader("x", (-1, 3, 3, channels), DATATYPES["FP32"], ours.preprocessing)
     theirs = reader.read([path.read_bytes() for path in ours.paths], str)
     np.testing.assert_allclose(ours.take(slice(None))["input"], theirs, atol=1e-6)
 
@@ -135,7 +152,7 @@ def test_what_is_too_large_is_not_decoded(folder: Path, monkeypatch: pytest.Monk
     with pytest.raises(UnreadableFile, match=r"0\.png: 6×4 pixels are too many"):
         found.take(slice(None))
     monkeypatch.setattr(pictures, "LARGEST_FILE", 20)
-    with pytest.raises(UnreadableFile, match=r"0\.png: more than 20 bytes"):
+    with pytest.raises(UnreadableFile, match=r"0\.png: 21 bytes are too many, allowed are 20"):
         found.take(slice(None))
 
 

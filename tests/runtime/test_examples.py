@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +42,11 @@ def example(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
     return module
 
 
@@ -72,6 +77,36 @@ def test_the_table_is_what_its_maker_makes(tmp_path: Path) -> None:
 
 def test_gaussians() -> None:
     assert example("gaussians").main() >= 0.95
+
+
+QUICK = {"momentum", "nesterov", "rmsprop", "adam"}
+
+
+def test_descents(capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("optimise")
+    found = module.main()
+    for (name, how), way in found.items():
+        far = module.SURFACES[name].distance(*way.points[-1])
+        if how in QUICK:
+            assert far < 0.01, (name, how)
+        elif name == "rosenbrock":
+            assert far > 0.1, how
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(found)
+    module.follow(module.SURFACES["bowl"])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(module.OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", ["bowl", "booth", "rosenbrock", "beale", "himmelblau", "saddle"])
+def test_the_slope_of_a_function_is_its_differences(name: str) -> None:
+    surface, step = example("optimise").SURFACES[name], 1e-6
+    for x, y in np.random.default_rng(0).uniform(-2, 2, (5, 2)):
+        slope = (
+            (surface.value(x + step, y) - surface.value(x - step, y)) / (2 * step),
+            (surface.value(x, y + step) - surface.value(x, y - step)) / (2 * step),
+        )
+        assert surface.slope(x, y) == pytest.approx(slope, rel=1e-5, abs=1e-5)
+    for x, y in surface.minima:
+        assert surface.value(x, y) < 1e-9
 
 
 @pytest.mark.usefixtures("no_data")

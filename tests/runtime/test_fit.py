@@ -9,6 +9,7 @@ import pytest
 
 from cortex.runtime import data, nn, optim
 from cortex.runtime.errors import UsageError
+from cortex.runtime.losses import L1, CrossEntropy, Term
 from cortex.runtime.training.loop import Listener
 from cortex.runtime.training.model import Model
 from cortex.runtime.training.trainer import Trainer
@@ -63,6 +64,29 @@ def test_data_in_many_forms(given: Any) -> None:
     assert batch["input-1"].shape == (5, 16)
     assert (batch["input-1"] == X[:5].reshape(5, 16)).all()
     Trainer(model, optim.sgd()).step(batch)
+
+
+def test_the_terms_of_a_loss_over_a_dataset() -> None:
+    layers = [
+        nn.input(16),
+        nn.dense(8, name="hidden", l2=0.1),
+        nn.relu(),
+        nn.dense(2),
+        nn.softmax(),
+    ]
+    terms = [Term(CrossEntropy(), "softmax-1"), Term(L1(), "hidden", weight=0.01)]
+    model = nn.sequential(layers, terms=terms)
+    found = nn.loss_terms(model, (X, Y), batch_size=64)  # of 64, 64, 64 and 8
+    network, kernel = model.network, model.network.parameters["hidden/kernel"]
+    values = network.run({"input-1": X.reshape(200, 16)}, ["softmax-1", "hidden"])
+    assert found == pytest.approx(
+        {
+            "cross_entropy of softmax-1": -np.log(values["softmax-1"][np.arange(200), Y]).mean(),
+            "l1 of hidden": 0.01 * np.abs(values["hidden"]).sum(1).mean(),
+            "penalties": 0.1 * (kernel**2).sum() / 2,
+        },
+        rel=1e-5,
+    )
 
 
 def test_an_autoencoder_is_its_own_target() -> None:

@@ -215,6 +215,7 @@ BAD_JSON = {
     "a number": "3",
     "deep": "[" * 100_000,
     "no nodes": '{"inputs": {}, "outputs": {}, "layers": {}}',
+    "newer format": mlp(2, 2).to_json().replace('"format": 1', '"format": 99'),
     "unknown operation": mlp(2, 2).to_json().replace('"dense"', '"dance"'),
     "no operation": mlp(2, 2).to_json().replace('"kind": "dense", ', ""),
     "operation of a wrong type": mlp(2, 2).to_json().replace('"dense"', "[]"),

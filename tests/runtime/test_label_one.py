@@ -53,11 +53,50 @@ def test_an_example_is_given_its_class(
         ([0, 0, 0, 0], {"labels": ["a"]}, "1 names for 3 classes"),
         ([0, 0, 0, 0], {"labels": "abc", "answer": 3}, "answer 3 is not from 0 to 2"),
         ([0, 0, 0, 0], {"output": "none"}, "none"),
+        ([0, 0, 0, 0], {"states": {"none": 1}}, "none"),
     ],
 )
 def test_what_does_not_fit_is_refused(example: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         label_one(network(), example, **options)
+
+
+def remembering() -> Network:
+    """Adds up what it reads, step by step: of class 1 once that is more than ½."""
+    layers = [
+        nn.input(shape=("T", 1), name="x"),
+        nn.recurrent(
+            1,
+            activation="linear",
+            stateful=True,
+            return_sequences=True,
+            name="sum",
+            initial={"kernel": np.ones((1, 1)), "recurrent_kernel": np.ones((1, 1))},
+        ),
+        nn.linear(
+            2,
+            flatten=False,
+            initial={"kernel": np.array([[-1.0, 1.0]]), "bias": np.array([0.5, -0.5])},
+        ),
+        nn.softmax(name="much"),
+    ]
+    return nn.sequential(layers).network
+
+
+@pytest.mark.parametrize(
+    ("carried", "guesses"), [(None, [0, 0, 0]), ({}, [0, 1, 1]), ({"sum/h": [[0.5]]}, [1, 1, 1])]
+)
+def test_states_are_carried_if_asked_and_else_begin_anew(carried: Any, guesses: list[int]) -> None:
+    one = remembering()
+    found = [label_one(one, [[0.3], [0.1]], states=carried).guess for _ in range(3)]
+    assert found == guesses
+    if carried is not None:
+        assert carried["sum/h"].shape == (1, 1)
+
+
+def test_the_last_of_a_sequence_of_answers_counts() -> None:
+    assert label_one(remembering(), [[0.1], [0.9]], output="much").guess == 1
+    assert label_one(remembering(), [[0.9], [-0.9]]).guess == 0
 
 
 CODE = """

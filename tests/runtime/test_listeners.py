@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,21 +21,24 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
-from cortex.runtime import sessions, weights
-from cortex.runtime.data import Arrays
+from cortex.runtime import digests, nn, optim, sessions, weights
+from cortex.runtime.data import Ahead, Arrays, Augmented, Endless, Pictures, flip, split
 from cortex.runtime.errors import Disagreement, RepositoryError, UnreadableFile, UnwritableFile
 from cortex.runtime.network import Network
+from cortex.runtime.report import Report
 from cortex.runtime.repository import ModelConfig, read_check, versions, write_config
 from cortex.runtime.training import checkpoint, publisher
 from cortex.runtime.training.console import Console
 from cortex.runtime.training.hdf5 import Hdf5History
 from cortex.runtime.training.logs import CsvLog, JsonLog
 from cortex.runtime.training.loop import Epoch, Listener, Run
-from cortex.runtime.training.publisher import Publisher
+from cortex.runtime.training.publisher import Publisher, configured
 from cortex.runtime.training.saving import Best, Checkpoints
 from cortex.runtime.training.stopping import EarlyStop, Interruptible, TimeLimit
 from cortex.runtime.training.tensorboard import TensorBoard
+from cortex.runtime.versions import Latest
 
 from .learning import INPUT, arrays, run
 from .test_checkpoint import StopAt
@@ -285,6 +290,24 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_tensorboard_has_every_batch(tmp_path: Path) -> None:
+    losses: list[float] = []
+
+    class Watch(Listener):
+        def batch(self, run: Run, batch: Any, loss: float) -> None:
+            losses.append(loss)
+
+    run(TensorBoard(tmp_path), Watch(), optimizer=optim.adam(optim.exponential(0.1, 0.5))).train()
+    found = events(tmp_path / "batches")
+    assert set(found.Tags()["scalars"]) == {"loss", "rate"}
+    assert [at.step for at in found.Scalars("loss")] == [*range(1, 10)]
+    assert [at.value for at in found.Scalars("loss")] == pytest.approx(losses)
+    rates = [at.value for at in found.Scalars("rate")]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == len(rates)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_tensorboard_forgets_what_a_resumed_run_does_again(tmp_path: Path) -> None:
     path, folder = tmp_path / "run.st", tmp_path / "board"
     run(TensorBoard(folder, histograms=False), Checkpoints(path), epochs=2).train()
@@ -295,6 +318,7 @@ def test_tensorboard_forgets_what_a_resumed_run_does_again(tmp_path: Path) -> No
     checkpoint.resume(again, path)
     again.train()
     assert [at.step for at in events(folder).Scalars("metrics/train-loss")] == [1, 2, 3]
+    assert [at.step for at in events(folder / "batches").Scalars("loss")] == [*range(1, 10)]
 
 
 def table(path: Path) -> dict[str, Any]:
@@ -381,6 +405,99 @@ def test_each_new_best_is_published_with_its_check(tmp_path: Path) -> None:
     assert set(check.layers) == set(network.graph.layers)
 
 
+def test_a_published_version_has_its_report(tmp_path: Path) -> None:
+    one = run(Publisher(tmp_path, "net"), epochs=1)
+    one.train()
+    (version,) = versions(tmp_path)
+    report = Report.model_validate_json((version.path / "report.json").read_bytes())
+    assert (report.model, report.version, report.path) == ("net", 1, str(version.path))
+    assert (report.verified, report.evidence, report.agrees) == (False, "engines", True)
+    weights = (version.path / "weights.safetensors").read_bytes()
+    assert report.source.sha256 == hashlib.sha256(weights).hexdigest()
+    assert report.source.format == "cortex-train"
+    layers = {layer.name: layer for layer in report.layers}
+    assert list(layers) == list(one.trainer.network.graph.layers)
+    assert (layers["linear-1"].class_, layers["linear-1"].parameters) == ("linear", 4 * 6 + 6)
+    assert layers["relu-1"].output_shape == ("N", 6)
+    assert 0 < report.largest < 1e-5
+    assert [output.name for output in report.outputs] == ["softmax-1"]
+    accuracy = one.history[0].metrics["accuracy"]
+    assert report.notes[0].startswith("epoch 1 of a training: loss ")
+    assert report.notes[0].endswith(f"accuracy {accuracy:.4g}")
+    digests.verify(version.path / "report.json")
+
+
+KEPT: list[tuple[int | None, Any, list[int], list[int]]] = [
+    (None, None, [], [1, 2, 3, 4, 5, 6]),
+    (2, None, [], [5, 6]),
+    (1, None, [], [5, 6]),  # a server answers with 5 until it has loaded 6
+    (3, None, [], [4, 5, 6]),
+    (9, None, [], [1, 2, 3, 4, 5, 6]),
+    (2, None, [1, 3], [1, 3, 5, 6]),  # not a training's
+    (2, "all", [], [1, 2, 3, 4, 5, 6]),
+    (2, Latest(latest=3), [], [3, 4, 5, 6]),
+    (2, (1, 2), [], [1, 2, 5, 6]),
+]
+
+
+@pytest.mark.parametrize(("keep", "policy", "imported", "left"), KEPT)
+def test_the_newest_versions_stay_and_what_is_served(
+    tmp_path: Path, keep: int | None, policy: Any, imported: list[int], left: list[int]
+) -> None:
+    (tmp_path / "net").mkdir()
+    if policy:
+        write_config(tmp_path, "net", ModelConfig(version_policy=policy))
+    one = run(Publisher(tmp_path, "net", keep=keep), epochs=1)
+    one.train()
+    (published,) = versions(tmp_path)
+    for number in range(2, 7):
+        shutil.copytree(published.path, tmp_path / "net" / str(number))
+    for number in imported:
+        (tmp_path / "net" / str(number) / "report.json").unlink()
+    told: list[str] = []
+    one.say = told.append  # type: ignore[method-assign]
+    shutil.rmtree(tmp_path / "net" / "6")
+    one.listeners[0].epoch(one, replace(one.history[0], best=True))
+    assert [at.version for at in versions(tmp_path)] == left
+    gone = sorted({*range(1, 7)} - {*left})
+    assert told[1:] == [f"removed {tmp_path / 'net' / str(number)}" for number in gone]
+    assert not list(tmp_path.glob(".staging-*"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "published"),
+    [
+        ((), ("a", "b", "c"), ("a", "b", "c")),
+        (("x", "y", "z"), ("a", "b", "c"), ("x", "y", "z")),
+        ((), ("a", "b"), ()),  # the network has three
+        ((), (), ()),
+    ],
+)
+def test_the_classes_are_called_as_the_data_call_them(
+    tmp_path: Path, labels: Any, known: Any, published: Any
+) -> None:
+    one = run(Publisher(tmp_path, "net", labels), epochs=1)
+    source = Arrays(arrays(), seed=5)
+    source.classes = known
+    one.data = Ahead(Endless(split(source, 30)[0], 32))
+    one.train()
+    assert versions(tmp_path)[0].config().labels == published
+
+
+@pytest.mark.parametrize(("side", "known"), [(6, True), (5, False)])
+def test_what_pictures_went_through_is_published(tmp_path: Path, side: int, known: bool) -> None:
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (9, 8)).save(tmp_path / name / "1.png")
+    pictures = Pictures(tmp_path, height=6, width=6)
+    layers = [nn.input(height=side, width=side, channels=3), nn.linear(2), nn.softmax()]
+    network = nn.sequential(layers).network
+    found = configured(network, Ahead(Augmented(pictures, [flip()])))
+    assert found.labels == ("cats", "dogs")
+    assert found.preprocessing == (pictures.preprocessing if known else None)
+    assert configured(network, pictures, ("a", "b")).labels == ("a", "b")
+
+
 def test_a_configuration_that_is_there_is_left(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     write_config(tmp_path, "net", ModelConfig(labels=("mine",)))
@@ -430,6 +547,7 @@ def test_without_validation_data_the_check_is_of_training_data(tmp_path: Path) -
 
 def test_event_files_are_named_as_tensorboard_expects(tmp_path: Path) -> None:
     run(TensorBoard(tmp_path, histograms=False), epochs=1).train()
-    (name,) = (path.name for path in tmp_path.iterdir())
-    assert name.startswith("events.out.tfevents.")
-    assert name.endswith(socket.gethostname())
+    for folder in (tmp_path, tmp_path / "batches"):
+        (name,) = (path.name for path in folder.iterdir() if path.is_file())
+        assert name.startswith("events.out.tfevents.")
+        assert name.endswith(socket.gethostname())

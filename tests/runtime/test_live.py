@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from cortex.runtime import nn, optim
-from cortex.runtime.data import Arrays
+from cortex.runtime.data import Ahead, Arrays
 from cortex.runtime.errors import UsageError
 from cortex.runtime.live.answers import SHOWN, Answers
 from cortex.runtime.live.board import Board
@@ -55,7 +55,7 @@ def run(*listeners: Listener, epochs: int | None = 2) -> Run:
             nn.convolutional(3, filters=4),
             nn.relu(),
             nn.convolutional(2, filters=5),
-            nn.linear(8),
+            nn.linear(8, l2=1e-3),
             nn.relu(),
             nn.linear(3),
             nn.softmax(),
@@ -99,6 +99,8 @@ def test_the_details_are_those_of_the_last_epoch() -> None:
     assert (told["name"], told["goal"], told["revision"]) == ("shades", "accuracy", 3)
     assert told["history"]["epoch"] == [1, 2]
     assert told["history"]["metrics"].keys() == {"loss", "accuracy"}
+    assert told["history"]["terms"].keys() == {"cross_entropy of softmax-1", "penalties"}
+    assert min(map(min, told["history"]["terms"].values())) > 0
     counts = np.array(told["matrix"]["counts"])
     assert counts.shape == (3, 3)
     assert counts.sum() == told["matrix"]["all"] == ROWS
@@ -210,6 +212,19 @@ def test_the_layer_that_is_drawn_can_be_named() -> None:
     assert one.answers["linear-1"].shape == (ROWS, 8)
     with pytest.raises(UsageError, match="no layer is called 'liner'; there are x, conv"):
         run(LivePage(0, embedding="liner")).train()
+
+
+def test_classes_have_the_names_that_the_data_give_them() -> None:
+    page = LivePage(0)
+    asking = Asking(page, "/details")
+    one = run(page, asking)
+    data = Arrays(shades())
+    data.classes = LABELS
+    one.data = Ahead(data)
+    one.train()
+    told = asking.answers["/details"].json()
+    assert told["matrix"]["labels"] == list(LABELS)
+    assert {at["guess"] for at in told["samples"]} | set(told["learnt"]) <= set(LABELS)
 
 
 def test_rows_that_are_no_pictures_are_told_by_their_numbers() -> None:

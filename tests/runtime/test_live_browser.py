@@ -116,6 +116,9 @@ def test_it_follows_the_training_to_its_end(browser: Any, training: tuple[LivePa
     tab.wait_for_selector("#status:text-is('done')")
     await_true(tab, "document.querySelector('progress').value === 1")
     assert tab.locator(".uplot").count() == 2
+    values = tab.locator("#measures .u-value").all_inner_texts()
+    assert values[0] == "4"
+    assert 0 <= float(values[1]) <= 1
     assert total(tab) == ROWS
     assert wrong == []
     tab.context.close()

@@ -358,6 +358,39 @@ def test_a_step_makes_no_fresh_array(case: Case, weights: str) -> None:
         plan.run()
 
 
+def covariance(value: Array, _: Any) -> Array:
+    a, b = value[:, :2] - value[:, :2].mean(0), value[:, 2:] - value[:, 2:].mean(0)
+    return np.full(len(value), ((a.T @ b / len(value)) ** 2).sum() / 2)
+
+
+@pytest.mark.parametrize(
+    ("check", "more"),
+    [
+        (test_a_loss_is_its_formula, ()),
+        (test_its_gradient_is_the_central_difference, ()),
+        (test_a_step_makes_no_fresh_array, ()),
+        (test_shards_agree_with_the_whole, (2,)),
+    ],
+)
+def test_a_covariance_is_of_the_whole_batch(
+    check: Callable[..., None], more: tuple[int, ...]
+) -> None:
+    check(Case(losses.CrossCovariance(2), covariance, shape=(5,)), "", *more)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (losses.CrossCovariance(3), {}, "does not split at 3 into two groups"),
+        (losses.CrossCovariance(1), {"weights": "w"}, "a covariance has no weights of examples"),
+    ],
+)
+def test_a_covariance_that_does_not_fit(loss: Loss, options: Any, message: str) -> None:
+    graph = Chain(x=Tensor(("N", 3))).graph("x")
+    with pytest.raises(GraphError, match=message):
+        Plan(graph, Parameters(graph, {}), {"N": 4}, terms=[Term(loss, "x", **options)])
+
+
 def test_float32_stays_finite_at_the_edges() -> None:
     edge = np.array([[0, 1, 0]], np.float32)
     for loss in (losses.CrossEntropy(), losses.KullbackLeibler(), losses.BinaryCrossEntropy()):
@@ -593,9 +626,9 @@ def test_a_label_says_where_objects_are() -> None:
 
 
 def test_names_are_those_of_a_spec() -> None:
+    needed = {"center": {"classes": 3}, "xcov": {"split": 2}}
     for name, cls in losses.NAMED.items():
-        options = {"classes": 3} if name == "center" else {}
-        read = TypeAdapter(cls).validate_python({"type": name, **options})
+        read = TypeAdapter(cls).validate_python({"type": name, **needed.get(name, {})})
         assert isinstance(read, cls)
         assert read.type == name  # type: ignore[attr-defined]
 

@@ -200,7 +200,7 @@ def test_a_step_makes_no_array(name: str) -> None:
     optimizer, _ = RULES[name]
     p = parameters(BLOCK // 2, np.float32)
     gradients = [p.gradient(), p.gradient()]
-    ways = {"a/kernel": Treatment(l1=0.1, l2=0.1, max_norm=1.0)}
+    ways = {"a/kernel": Treatment(l1=0.1, l2=0.1, max_norm=1.0, max_value=0.5)}
     update = Update(optimizer, p, gradients, treatments=ways)
     given = [np.ones(p.trainable, np.float32)] * 2
     learn(update, given, gradients, 2)
@@ -222,7 +222,7 @@ def test_parameters_can_be_treated_in_their_own_way() -> None:
     }
     found, update = trajectory(optim.sgd(0.1), ways)
     assert set(update.state) == {"velocity"}
-    assert update.rate == 1.0  # the highest
+    assert update.rate == 0.1  # as it is said, whatever single parameters have
     wanted = parameters()
     for (g,) in slopes(wanted):
         slope, w = wanted.views(g), wanted.of
@@ -236,6 +236,27 @@ def test_parameters_can_be_treated_in_their_own_way() -> None:
     for (g,) in slopes(wanted):
         v = 0.5 * v + wanted.views(g)["n/gamma"]
         wanted.of["n/gamma"][...] -= v
+    np.testing.assert_allclose(found.flat, wanted.flat, rtol=1e-11, atol=1e-13)
+
+
+def test_each_optimiser_clips_what_it_changes() -> None:
+    ways = {
+        "a/kernel": Treatment(optim.sgd(1.0, clip_norm=0.5)),
+        "a/bias": Treatment(optim.sgd(1.0, clip_value=0.2)),
+        "b/kernel": Treatment(optim.sgd(1.0)),
+    }
+    found, _ = trajectory(optim.sgd(0.1, clip_norm=1.0), ways, shards=2)
+    wanted = parameters()
+    usual = [name for name in wanted.views(wanted.flat[: wanted.trainable]) if name not in ways]
+    for given in slopes(wanted, 2):
+        slope, w = wanted.views(np.sum(given, axis=0)), wanted.of
+        length = sum(np.sum(slope[name] ** 2) for name in usual) ** 0.5
+        for name in usual:
+            w[name][...] -= 0.1 * slope[name] * min(1, 1 / length)
+        g = slope["a/kernel"]
+        w["a/kernel"][...] -= g * min(1, 0.5 / np.linalg.norm(g))
+        w["a/bias"][...] -= np.clip(slope["a/bias"], -0.2, 0.2)
+        w["b/kernel"][...] -= slope["b/kernel"]
     np.testing.assert_allclose(found.flat, wanted.flat, rtol=1e-11, atol=1e-13)
 
 
@@ -256,6 +277,13 @@ def test_weights_that_grow_too_long_are_scaled_back() -> None:
     lengths = np.linalg.norm(before, axis=0)
     assert lengths.min() < 0.7 < lengths.max()  # one a unit
     np.testing.assert_allclose(after, before * np.minimum(1, 0.7 / lengths), atol=1e-7)
+
+
+def test_weights_that_grow_too_large_are_cut() -> None:
+    found, _ = trajectory(optim.sgd(1e-9), {"a/kernel": Treatment(max_value=0.2)})
+    before = parameters().of["a/kernel"]
+    assert np.abs(before).max() > 0.2
+    np.testing.assert_allclose(found.of["a/kernel"], before.clip(-0.2, 0.2), atol=1e-7)
 
 
 def test_accumulated_gradients_are_averaged() -> None:

@@ -342,6 +342,7 @@ def frame() -> Frame:
         name="",
         scratch_memory=Scratch(np),
         draw=lambda shape, row: lambda: None,
+        draw_words=lambda shape, row: lambda: None,
     )
 
 

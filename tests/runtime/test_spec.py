@@ -12,7 +12,8 @@ import pytest
 
 from cortex.runtime import nn, optim
 from cortex.runtime.errors import CortexError, GraphError, UnreadableFile, UsageError
-from cortex.runtime.losses import CrossEntropy, Huber, MeanSquaredError
+from cortex.runtime.losses import L1, L2, CrossEntropy, Huber, MeanSquaredError
+from cortex.runtime.optim import Treatment
 from cortex.runtime.spec import document, families
 from cortex.runtime.spec.experiment import build
 from cortex.runtime.spec.gradient_check import check
@@ -167,6 +168,18 @@ WRONG: list[tuple[Mapping[str, Any], str]] = [
     ({"losses": [{"loss": "mse"}]}, "losses.0.on: is missing"),
     ({"losses": [{"loss": {"type": "cross_entropy", "smoothing": 2}, "on": "a"}]},
      "losses.0.loss: a smoothing of 2.0 is none"),
+    (
+        {"network": {"load": "m", "resize_input": [0, 3]}},
+        "network.resize_input.0: input should be greater than or equal to 1, not 0",
+    ),
+    ({"network": {"load": "m", "drop": "a"}}, "network.drop: no such option: 'drop'; did you mean"),
+    ({"parameters": {"bias": {"l3": 1}}}, "parameters.bias.l3: no such option: 'l3'; there are"),
+    ({"parameters": {"bias": {"l2": -1}}}, "parameters.bias.l2: input should be greater than or"),
+    ({"optimizers": {"bias": {"type": "sgdd"}}}, "optimizers.bias.type: no such type: 'sgdd'; did"),
+    ({"epochs": None, "optimizers": {"bias": {"type": "sgd", "rate": {"type": "cosine",
+      "rate": 1}}}}, "optimizers.bias: this schedule needs the number of epochs"),
+    ({"listeners": ["csvv"]}, "listeners.0: no such type: 'csvv'; did you mean 'csv'?"),
+    ({"listeners": [{"type": "early_stop"}]}, "listeners.0.patience: is missing"),
     ({"log": "a.txt"}, "log: a.txt: a log ends in .csv, .json, .jsonl, .h5"),
     ({"validation": "much"}, "validation: no such type: 'much'"),
     ({"network": 3}, "network: "),
@@ -188,8 +201,21 @@ NO_FIT: list[tuple[Mapping[str, Any], str]] = [
     ),
     ({"network": ["relu"]}, "network.0: layer 'relu-1': nothing comes before it"),
     ({"network": [*NETWORK, {"type": "join", "inputs": ["a", "b"]}]}, "network.5: "),
-    ({"losses": [{"loss": "mse", "on": "lost"}]}, "losses.0.on: no layer is called 'lost'"),
+    (
+        {"losses": [{"loss": "mse", "on": "lost"}]},
+        "losses.0.on: no layer or parameter that learns is called 'lost'",
+    ),
     ({"optimizers": {"linearr": "sgd"}}, "optimizers: no parameter, layer or kind is called"),
+    ({"losses": [{"loss": {"type": "xcov", "split": 9}, "on": "relu-1"}]}, "losses.0.loss: ('N'"),
+    ({"parameters": {"lin-*": {"l2": 1}}}, "parameters: no parameter, layer or kind is called"),
+    (
+        {"losses": [{"loss": "mse", "on": "linear-1/bias"}]},
+        "losses.0.on: the loss on the parameter",
+    ),
+    (
+        {"losses": [{"loss": "l2", "on": "linear-1/bias", "target": "x"}]},
+        "losses.0.on: 'linear-1/bi",
+    ),
     ({"network": {"load": "/none"}}, "network.load: /none: no such file"),
 ]
 
@@ -206,7 +232,8 @@ def test_what_does_not_fit_is_named_with_its_path(said: Mapping[str, Any], messa
 
 def test_every_declared_thing_can_be_said() -> None:
     told = json.dumps(json_schema())
-    for name in [*nn.LAYERS, *families.OPTIMIZERS, *families.SCHEDULES, "warm_up", "center", "csv"]:
+    tables = (nn.LAYERS, families.OPTIMIZERS, families.SCHEDULES, families.LISTENERS)
+    for name in [*(name for table in tables for name in table), "warm_up", "center", "csv"]:
         assert f'"{name}"' in told
 
 
@@ -223,6 +250,20 @@ def test_values_are_those_of_code() -> None:
     assert "linear-1/kernel" not in model.treatments
 
 
+INITIAL: list[tuple[Any, float]] = [
+    ("orthogonal", 2**0.5),
+    ({"type": "orthogonal", "scale": 0.5}, 0.5),
+    ({"type": "constant", "value": 0.25}, 0.5),
+]
+
+
+@pytest.mark.parametrize(("said", "length"), INITIAL)
+def test_parameters_begin_as_said(said: Any, length: float) -> None:
+    layers = [NETWORK[0], {"type": "linear", "units": 3, "initial": {"kernel": said}}]
+    kernel = model_of(spec(network=layers)).network.parameters["linear-1/kernel"]
+    np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), length, rtol=1e-6)
+
+
 def test_blocks_may_stand_in_the_network_as_lists() -> None:
     block = [{"type": "linear", "units": 5}, "relu"]
     found = spec(network=[NETWORK[0], block, [block, "tanh"]]).network
@@ -236,6 +277,63 @@ def test_losses_join_the_usual_ones_but_replace_those_of_their_output() -> None:
     assert (terms[1].on, terms[1].target, terms[1].weight) == ("linear-1", "t", 0.5)
     terms = model_of(spec(losses=[{"loss": "mse", "on": "softmax-1"}])).terms
     assert [(term.on, term.target) for term in terms] == [("softmax-1", "softmax-1:target")]
+
+
+TREATMENTS: list[tuple[Mapping[str, Any], Mapping[str, Treatment]]] = [
+    ({"parameters": {"bias": {"rate_factor": 2}}},
+     {"linear-1/bias": Treatment(factor=2), "linear-2/bias": Treatment(factor=2)}),
+    ({"parameters": {"*/kernel": {"l2": 0.1}, "linear-2": {"l1": 0.2, "max_norm": 3}}},
+     {"linear-1/kernel": Treatment(l2=0.1), "linear-2/kernel": Treatment(l1=0.2, max_norm=3),
+      "linear-2/bias": Treatment(l1=0.2, max_norm=3)}),
+    ({"parameters": {"linear-1": {"rate_factor": 0}}, "optimizers": {"*-1/bias": "adam"}},
+     {"linear-1/kernel": Treatment(factor=0), "linear-1/bias": Treatment(optim.Adam(), factor=0)}),
+    ({"losses": [{"loss": "l2", "on": "linear-1/kernel", "weight": 0.1},
+                 {"loss": "l1", "on": "linear-1/kernel", "weight": 0.2}],
+      "parameters": {"linear-1/bias": {"l1": 0.3}}},
+     {"linear-1/kernel": Treatment(l1=0.2, l2=0.1), "linear-1/bias": Treatment(l1=0.3)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "ways"), TREATMENTS)
+def test_parameters_learn_in_their_own_ways(
+    said: Mapping[str, Any], ways: Mapping[str, Treatment]
+) -> None:
+    assert model_of(spec(**said)).treatments == ways
+
+
+def test_a_penalty_on_an_output_leaves_it_its_loss() -> None:
+    said = [{"loss": loss, "on": on} for loss, on in (("l1", "softmax-1"), ("l2", "relu-1"))]
+    terms = model_of(spec(losses=said)).terms
+    assert [type(term.loss) for term in terms] == [CrossEntropy, L1, L2]
+
+
+SURGERY: list[tuple[Mapping[str, Any], Mapping[str, tuple[int, ...]], set[str]]] = [
+    ({"freeze": "conv"}, {"fc/kernel": (2, 3)}, {"conv"}),
+    ({"drop_from": "fc", "freeze": True, "layers": [{"type": "linear", "units": 5}]},
+     {"linear-1/kernel": (2, 5)}, {"conv", "pooled"}),
+    ({"resize_input": [9, 7, 1]}, {"conv/kernel": (3, 3, 1, 2)}, set()),
+    ({"resize_input": {"image": ["H", "W", 1]}}, {"conv/kernel": (3, 3, 1, 2)}, set()),
+    ({"after": "conv", "layers": [{"type": "conv", "kernel": 3, "filters": 4, "name": "beside"}]},
+     {"beside/kernel": (3, 3, 2, 4), "fc/kernel": (2, 3)}, set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "shapes", "frozen"), SURGERY)
+def test_a_stored_network_is_changed_as_the_spec_says(
+    tmp_path: Path, said: Mapping[str, Any], shapes: Mapping[str, Any], frozen: set[str]
+) -> None:
+    layers = [
+        nn.input(height=6, width=6, channels=1, name="image"), nn.conv(3, filters=2, name="conv"),
+        nn.global_average_pooling(name="pooled"), nn.linear(3, name="fc"),
+    ]  # fmt: skip
+    nn.sequential(layers).network.save(tmp_path / "m.safetensors")
+    model = model_of(spec(network={"load": str(tmp_path / "m.safetensors"), **said}))
+    found = {name: array.shape for name, array in model.network.parameters.items()}
+    assert found.items() >= shapes.items()
+    assert model.frozen == frozen
+    if "resize_input" in said:
+        x = np.zeros((1, 9, 7, 1), np.float32)
+        assert model.network.run({"image": x})["fc"].shape == (1, 3)
 
 
 def test_a_network_goes_on_from_a_stored_one(tmp_path: Path) -> None:
@@ -278,6 +376,10 @@ ALL = {"log": "a.h5", "tensorboard": "tb", "publish": "m", "patience": 2, "minut
 LISTENERS: list[tuple[Mapping[str, Any], str]] = [
     ({}, "Console Interruptible Best Checkpoints"),
     ({"save": None, "checkpoint": None, "log": "a.csv"}, "Console Interruptible CsvLog"),
+    ({"save": None, "checkpoint": None, "listeners": [
+        {"type": "json", "path": "a.json"}, {"type": "checkpoints", "path": "a.st", "every": 5},
+        {"type": "early_stop", "patience": 2}, {"type": "live_page", "port": 0}]},
+     "Console Interruptible JsonLog Checkpoints EarlyStop LivePage"),
     (ALL, "Console Interruptible Best Checkpoints Hdf5History TensorBoard Publisher EarlyStop "
           "TimeLimit LivePage"),
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from cortex.runtime.network import Network
 from cortex.runtime.spec.cli import main
@@ -103,6 +105,15 @@ def test_files_are_written_where_options_say(folder: Path) -> None:
     assert last.split(",")[4] == "0.02"
 
 
+def test_every_term_of_the_loss_is_told(folder: Path) -> None:
+    losses = "losses=[{loss: l1, on: relu-1, weight: 0.01}, {loss: l2, on: linear-1/kernel}]"
+    told = trained("--set", losses, "--log", "log.csv")
+    terms = r"  loss = cross_entropy of softmax-1 [\d.]+ \+ l1 of relu-1 [\d.]+ \+ penalties [\d.]+"
+    assert len(re.findall(terms, told)) == 3
+    names = (folder / "log.csv").read_text().splitlines()[0].split(",")
+    assert names[1:5] == ["loss", "cross_entropy of softmax-1", "l1 of relu-1", "penalties"]
+
+
 def test_a_network_is_published_where_a_server_finds_it(folder: Path) -> None:
     pytest.importorskip("onnxruntime")
     assert "published models/s/1" in trained("--publish", "models", "--epochs", "1")
@@ -110,11 +121,14 @@ def test_a_network_is_published_where_a_server_finds_it(folder: Path) -> None:
 
 
 def test_nothing_is_trained_by_what_only_looks(folder: Path) -> None:
-    assert "together" in trained("--dry-run")
+    assert "together" in trained("--dry-run", "--data", "nowhere")  # the data are not asked
     assert "linear-1/kernel   30 elements  error" in trained("--check-gradients")
     assert "linear-1" in trained("--profile")
-    Path("plain.yaml").write_text(yaml.safe_dump({"network": SPEC["network"]}))
-    assert "together" in train("--dry-run", spec="plain.yaml").stdout
+    open_shape = [{"type": "input", "shape": ["T", 4]}, {"type": "lstm", "units": 3}]
+    Path("plain.yaml").write_text(yaml.safe_dump({"network": open_shape}))
+    told = train("--dry-run", spec="plain.yaml").stdout
+    assert "assumed: T is 16, which only the data say" in told
+    assert "together" in told
     assert sorted(path.name for path in folder.iterdir()) == ["d.npz", "plain.yaml", "s.yaml"]
 
 
@@ -124,12 +138,29 @@ def test_the_schema_needs_no_spec() -> None:
     assert json.loads(found.stdout)["properties"]["batch_size"]["default"] == 128
 
 
+def wrong_data() -> None:
+    """Labels that are no class, and a class with a broken picture."""
+    with np.load("d.npz") as file:
+        np.savez("wrong.npz", input=file["input"], target=np.full(100, 7))
+    for name in ("cat", "cow", "dog"):
+        Path("photos", name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (2, 2)).save(Path("photos", name, f"{i}.png"))
+    Path("photos", "cat", "2.png").write_bytes(b"no picture")
+
+
 REFUSED: list[tuple[list[str], int, str]] = [
     (["--set", "network.1.unit=3"], 3, "s.yaml: network.1.unit: no such option"),
     (["--set", "network.4.units=0"], 3, "network.4: layer 'linear-2'"),
     (["--set", "network.0.size=5"], 2, "'input-1'"),
     (["--set", "network.4.units=2"], 2, "'softmax-1:target'"),
     (["--set", "data.path=none.npz"], 3, "none.npz"),
+    (["--set", "data.path=wrong.npz"], 2, "target 'softmax-1:target': 7 is no class; they are 0"),
+    (
+        ["--set", "data={type: pictures, height: 2, width: 2, channels: 1, path: photos}"],
+        3,
+        "photos/cat/2.png: no picture",
+    ),
     (["--set", "data=null"], 2, "data: is missing"),
     (["--set", "goal=f1"], 2, "goal 'f1'"),
     (["--set", "optimizer.rate=1e30"], 3, "no longer finite"),
@@ -147,6 +178,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
 def test_what_makes_no_sense_is_one_line(
     folder: Path, arguments: list[str], code: int, message: str
 ) -> None:
+    wrong_data()
     found = train(*arguments)
     assert (found.exit_code, message in found.stderr) == (code, True), found.stderr
     assert found.stderr.startswith("cortex-train: ")
@@ -158,6 +190,20 @@ def test_a_checkpoint_of_another_network_is_refused(folder: Path) -> None:
     found = train("--resume", "--epochs", "5", "--set", "network.1.units=9")
     assert found.exit_code == 2
     assert "holds another network" in found.stderr
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(folder: Path) -> None:
+    trained()
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "-", *COMMAND, "s.yaml", "--resume"]
+    found = subprocess.run([*limited, "--epochs", "9"], capture_output=True, text=True)
+    assert found.returncode == 3
+    assert found.stderr == (
+        "cortex-train: s-last.safetensors: cannot be written: File too large; "
+        "what was there before is untouched\n"
+    )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert "going on after epoch 3" in trained("--resume", "--epochs", "4")
 
 
 RANGES = """

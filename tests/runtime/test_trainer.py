@@ -120,26 +120,55 @@ def test_what_is_frozen_does_not_move(optimizer: Optimizer, treatment: Treatment
         assert kept == name.startswith("linear-1/"), name
 
 
+LAYERS: Mapping[str, Any] = {
+    "convnet": lambda: [
+        nn.input(height=6, width=6, channels=1),
+        nn.convolutional(3, filters=6),
+        nn.max_pooling(2),
+        nn.dropout(rate=0.2),
+        nn.relu(),
+        nn.batch_normalization(per_element=True),
+    ],
+    "embedding": lambda: [
+        nn.input(shape=(5,), dtype="int32"),
+        nn.embedding(vocabulary=7, units=4),
+        nn.lstm(5),
+    ],
+    "gru": lambda: [nn.input(shape=(5, 2)), nn.gru(5)],
+    "lstm": lambda: [
+        nn.input(shape=(5, 2)),
+        nn.dropout(rate=0.2),
+        nn.lstm(5),
+        nn.dropout(rate=0.2),
+    ],
+    "reset after": lambda: [nn.input(shape=(5, 2)), nn.gru(5, reset_after=True)],
+    "rnn and convolution": lambda: [
+        nn.input(shape=(5, 2)),
+        nn.convolutional(2, filters=6, normalize=True),
+        nn.max_pooling(2, stride=1),
+        nn.simple_rnn(5),
+    ],
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("shards", [1, 2])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_makes_no_array(name: str, shards: int) -> None:
-    strict, batch = Strict(), arrays()
-    made = nn.sequential(
-        [
-            nn.input(4, name=INPUT),
-            nn.reshape((4, 1)),
-            nn.convolutional(2, filters=6, normalize=True),
-            nn.max_pooling(2, stride=1),
-            nn.dropout(rate=0.2),
-            nn.lstm(5),
-            nn.linear(3),
-            nn.softmax(),
-        ]
-    )
-    trainer = Trainer(made, OPTIMIZERS[name], shards=shards, xp=strict)
-    trainer.step(batch)
-    with strict.armed():
+@pytest.mark.parametrize("network", LAYERS)
+def test_a_step_makes_no_array(network: str, shards: int, precision: Any) -> None:
+    made = nn.sequential([*LAYERS[network](), nn.linear(3), nn.softmax()])
+    for name, optimizer in OPTIMIZERS.items():
+        strict = Strict()
+        trainer = Trainer(made, optimizer, shards=shards, precision=precision, xp=strict)
+        ((given, tensor),) = made.network.graph.inputs.items()
+        rng, shape = np.random.default_rng(0), (8, *map(int, tensor.shape[1:]))
+        batch = {
+            given: rng.integers(0, 7, shape) if tensor.dtype == "int32" else rng.normal(size=shape),
+            made.terms[0].target: np.arange(8) % 3,
+        }
         trainer.step(batch)
+        with strict.armed():
+            trainer.step(batch)
+        assert trainer.update.steps == 2, name
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 from cortex.runtime import optim
 from cortex.runtime.data import Arrays
 from cortex.runtime.errors import UsageError
+from cortex.runtime.losses import L1, MeanSquaredError, Term
+from cortex.runtime.losses.term import names
 from cortex.runtime.training.evaluation import Evaluation
+from cortex.runtime.training.hdf5 import Hdf5History
+from cortex.runtime.training.logs import CsvLog
 from cortex.runtime.training.loop import Epoch, Listener, Run
 from cortex.runtime.training.measures import Accuracy, LogLoss
 from cortex.runtime.training.trainer import NotFinite
@@ -81,6 +88,30 @@ def test_a_run_learns() -> None:
     history = run(epochs=30, rows=300).train()
     assert history[-1].loss < history[0].loss / 2
     assert history[-1].metrics["accuracy"] > 0.8
+
+
+def test_the_loss_is_the_sum_of_its_terms() -> None:
+    for each in run(penalties=True).train():
+        assert [*each.terms] == ["cross_entropy of softmax-1", "penalties"]
+        assert sum(each.terms.values()) == pytest.approx(each.loss, rel=1e-6)
+        assert min(each.terms.values()) > 0
+    assert not run(epochs=1).train()[0].terms  # there is only one
+
+
+def test_terms_that_are_alike_are_told_apart() -> None:
+    terms = [Term(MeanSquaredError(), "a"), Term(L1(), "b"), Term(MeanSquaredError(), "a", "t")]
+    assert names(terms, {"b": "answer"}) == ["mse of a (1)", "l1 of answer", "mse of a (3)"]
+
+
+def test_logs_have_the_terms_of_the_loss(tmp_path: Path) -> None:
+    listeners = [CsvLog(tmp_path / "a.csv"), Hdf5History(tmp_path / "a.h5")]
+    history = run(*listeners, penalties=True).train()
+    wanted = [each.terms["penalties"] for each in history]
+    with (tmp_path / "a.csv").open() as lines:
+        assert [float(row["penalties"]) for row in csv.DictReader(lines)] == wanted
+    with h5py.File(tmp_path / "a.h5") as file:
+        column: Any = file["terms/penalties"]
+        assert column[:].tolist() == wanted
 
 
 @pytest.mark.parametrize(("steps", "epochs", "losses"), [(2, 0, 2), (3, 1, 0), (4, 1, 1)])

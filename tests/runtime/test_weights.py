@@ -212,6 +212,13 @@ def test_another_file_is_an_unreadable_file(content: bytes, tmp_path: Path) -> N
         WeightsFile.open(tmp_path / "w")
 
 
+def test_no_file_is_an_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="none: no such file"):
+        WeightsFile.open(tmp_path / "none")
+    with pytest.raises(UnreadableFile, match="not a regular file"):
+        WeightsFile.open(tmp_path)
+
+
 def test_a_truncated_file_is_an_unreadable_file(tmp_path: Path) -> None:
     write(tmp_path / "w", ARRAYS, {})
     raw = (tmp_path / "w").read_bytes()

@@ -3,10 +3,11 @@
 const { uPlot } = window;
 const COLOURS = ["#3b82f6", "#f59e0b", "#10b981", "#e05297", "#8b5cf6", "#64748b"];
 const HEIGHT = 230;
+const WHOLE = [1, 2, 5].flatMap((n) => [0, 1, 2, 3, 4, 5].map((e) => n * 10 ** e)).sort((a, b) => a - b);
 const charts = new Map(); // element id: {chart, key}
 
 export function drawLoss(curve, details) {
-  const history = details ? details.history : { epoch: [], loss: [], metrics: {} };
+  const history = details ? details.history : { epoch: [], loss: [], metrics: {}, terms: {} };
   const tables = [
     [curve[0], curve[1]],
     [history.epoch, history.loss],
@@ -15,6 +16,10 @@ export function drawLoss(curve, details) {
   if (history.metrics.loss) {
     tables.push([history.epoch, history.metrics.loss]);
     names.push("validation");
+  }
+  for (const [name, values] of Object.entries(history.terms)) {
+    tables.push([history.epoch, values]);
+    names.push(name);
   }
   draw("loss", names, tables);
 }
@@ -38,6 +43,7 @@ function draw(id, names, tables) {
   describe(element, names, tables);
   if (held && held.key === key) {
     held.chart.setData(data);
+    tellLatest(held.chart);
     return;
   }
   if (held) held.chart.destroy();
@@ -54,10 +60,20 @@ function draw(id, names, tables) {
     width: element.clientWidth,
     height: HEIGHT,
     scales: { x: { time: false } },
-    axes: [{ ...axis }, { ...axis, size: 60 }],
+    axes: [id === "measures" ? { ...axis, incrs: WHOLE } : axis, { ...axis, size: 60 }],
+    hooks: { setCursor: [tellLatest] },
     series: [{ label: "epoch", value: (_, value) => (value ?? "–").toString() }, ...series],
   };
-  charts.set(id, { chart: new uPlot(settings, data, element), key });
+  const chart = new uPlot(settings, data, element);
+  tellLatest(chart);
+  charts.set(id, { chart, key });
+}
+
+// What the legend says while nothing is pointed at: for a phone that is always.
+function tellLatest(chart) {
+  if (chart.cursor.left >= 0) return;
+  const last = (column) => column.findLastIndex((value) => value !== null && value !== undefined);
+  chart.setLegend({ idxs: chart.data.map(last) }, false);
 }
 
 function describe(element, names, tables) {

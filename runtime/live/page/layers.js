@@ -30,22 +30,15 @@ function short(value) {
   return size && (size < 1e-3 || size >= 1e5) ? value.toExponential(2) : value.toFixed(4);
 }
 
-export function drawProjection({ embedding }, { points, classes, labels }) {
-  const canvas = document.getElementById("projection");
+let plane = null; // what is drawn there: sizes and colours may change
+
+export function drawProjection({ embedding }, projection) {
+  const { points, classes, labels } = projection;
+  plane = projection;
   document.getElementById("projection-hint").textContent =
     `The first ${points.length} validation examples at ${embedding}, by two principal components.`;
-  canvas.ariaLabel = `Projection of ${points.length} examples`;
-  const scale = window.devicePixelRatio || 1;
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  [canvas.width, canvas.height] = [width * scale, height * scale];
-  const pen = canvas.getContext("2d");
-  pen.scale(scale, scale);
-  points.forEach(([x, y], i) => {
-    pen.fillStyle = colour(classes[i] ?? 0, labels.length);
-    pen.beginPath();
-    pen.arc(8 + ((x + 1) / 2) * (width - 16), 8 + ((1 - y) / 2) * (height - 16), 3, 0, 7);
-    pen.fill();
-  });
+  document.getElementById("projection").ariaLabel = `Projection of ${points.length} examples`;
+  drawPlane();
   const known = classes.length && labels.length <= 30 ? labels : [];
   const items = known.map((label, i) => {
     const item = document.createElement("li");
@@ -57,6 +50,25 @@ export function drawProjection({ embedding }, { points, classes, labels }) {
   document.getElementById("legend").replaceChildren(...items);
 }
 
-function colour(index, count) {
-  return `hsl(${Math.round((360 * index) / Math.max(1, count))} 70% 52%)`;
+function drawPlane() {
+  const { points, classes, labels } = plane;
+  const canvas = document.getElementById("projection");
+  const scale = window.devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  [canvas.width, canvas.height] = [width * scale, height * scale];
+  const pen = canvas.getContext("2d");
+  pen.scale(scale, scale);
+  points.forEach(([x, y], i) => {
+    pen.fillStyle = colour(classes[i] ?? 0, labels.length);
+    pen.beginPath();
+    pen.arc(8 + ((x + 1) / 2) * (width - 16), 8 + ((1 - y) / 2) * (height - 16), 3, 0, 7);
+    pen.fill();
+  });
 }
+
+function colour(index, count) {
+  const light = index % 2 ? 46 : 62; // neighbours differ in more than hue
+  return `hsl(${Math.round((360 * index) / Math.max(1, count))} 75% ${light}%)`;
+}
+
+new ResizeObserver(() => plane && drawPlane()).observe(document.getElementById("projection"));
