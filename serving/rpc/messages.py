@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from google.protobuf.message import DecodeError
 
@@ -28,8 +28,7 @@ RAW_INPUTS = tag(pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER)
 CONTENTS = tag(Input.CONTENTS_FIELD_NUMBER)
 
 SHARED = "shared memory"
-NOTHING: Mapping[str, object] = {}
-SHORT = 256  # bytes of an input, to be kept once read
+SHORT = 1024  # bytes of a head, to be kept once read
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,74 +60,72 @@ class SentTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
-    """A ModelInferRequest, its tensors where they came.
+class Described:
+    """One input without its raw elements.
 
-    Attributes:
-        head: all of it but the inputs.
-        tensors: each input without its elements, and its InferTensorContents.
-        raw: the raw elements.
-        regions: the shared memory that tensors may lie in.
-        asked: the parameters.
-        marked: those of each output that has any.
+    ``typed`` is its InferTensorContents, ``span`` where in shared memory its elements lie.
     """
 
-    head: pb.ModelInferRequest
-    tensors: Sequence[tuple[Input, memoryview]]
-    raw: Sequence[memoryview]
-    regions: Regions
-    asked: Mapping[str, object]
-    marked: Mapping[str, Mapping[str, object]]
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    typed: memoryview
+    span: Span | None
 
-    @classmethod
-    def read(cls, message: bytes, regions: Regions = OFF) -> InferRequest:
-        """Reads a message.
 
-        Raises:
-            Malformed: not a ModelInferRequest.
-        """
-        rest, large = take_out(memoryview(message), INPUTS, RAW_INPUTS)
+class Head:
+    """All of a ModelInferRequest but its raw elements.
+
+    Attributes:
+        message: all of it but the inputs, too.
+        tensors: each input without its elements, and its InferTensorContents.
+
+    Raises:
+        Malformed: not a ModelInferRequest.
+    """
+
+    def __init__(self, message: bytes | memoryview) -> None:
+        rest, inputs = take_out(memoryview(message), INPUTS)
         try:
-            head = pb.ModelInferRequest.FromString(rest)
-            kept = bool(large[RAW_INPUTS])  # else they bring their elements, and are never alike
-            tensors = [
-                _known(bytes(view)) if kept and len(view) <= SHORT else _tensor(view)
-                for view in large[INPUTS]
-            ]
+            self.message = pb.ModelInferRequest.FromString(b"".join(rest))
+            self.tensors = [_tensor(view) for view in inputs]
         except DecodeError:
             raise Malformed("the message is no ModelInferRequest") from None
-        asked = plain(head.parameters) if head.parameters else NOTHING
-        marked = {
-            output.name: plain(output.parameters) for output in head.outputs if output.parameters
+        self.id: str = self.message.id
+        self.model: str = self.message.model_name
+        self.version: str = self.message.model_version
+        self.outputs = [output.name for output in self.message.outputs]
+        self.asked = plain(self.message.parameters)
+        self.marked = {
+            output.name: plain(output.parameters)
+            for output in self.message.outputs
+            if output.parameters
         }
-        return cls(head, tensors, large[RAW_INPUTS], regions, asked, marked)
 
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-        return self.head.model_name
+    @cached_property
+    def inputs(self) -> Sequence[Described]:
+        """What is said of each input; ``InvalidArgument``."""
+        return [
+            Described(at.name, at.datatype, tuple(at.shape), typed, _span(at))
+            for at, typed in self.tensors
+        ]
 
-    @property
-    def version(self) -> str:
-        """The version of the model; empty: the server chooses."""
-        return self.head.model_version
+    @cached_property
+    def unshared(self) -> int:
+        """How many inputs do not lie in shared memory."""
+        return [at.span for at in self.inputs].count(None)
 
-    @property
-    def outputs(self) -> Sequence[str]:
-        """The outputs asked for; none: all that the model declares."""
-        return [output.name for output in self.head.outputs]
-
-    @property
+    @cached_property
     def priority(self) -> int:
         """1 is the highest, 0 the model's own; ``InvalidArgument``."""
-        return parameters.priority(self.asked) if self.asked else 0
+        return parameters.priority(self.asked)
 
-    @property
+    @cached_property
     def timeout(self) -> float | None:
         """Seconds that the answer may take; ``InvalidArgument``."""
-        return parameters.timeout(self.asked) if self.asked else None
+        return parameters.timeout(self.asked)
 
-    @property
+    @cached_property
     def classes(self) -> Mapping[str, int]:
         """The outputs wanted as their best classes, and as how many; ``InvalidArgument``."""
         return {
@@ -137,7 +134,7 @@ class InferRequest:
             if (count := parameters.classes(asked, _output(name)))
         }
 
-    @property
+    @cached_property
     def spans(self) -> Mapping[str, Span]:
         """Where in shared memory outputs are wanted; ``InvalidArgument``."""
         return {
@@ -145,6 +142,68 @@ class InferRequest:
             for name, asked in self.marked.items()
             if (span := Span.of(asked, _output(name)))
         }
+
+
+_known = lru_cache(1024)(Head)
+"""A client's requests are alike in all but their raw elements: that is read once."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A ModelInferRequest, its tensors where they came.
+
+    Attributes:
+        head: all of it but the raw elements.
+        raw: the raw elements.
+        regions: the shared memory that tensors may lie in.
+    """
+
+    head: Head
+    raw: Sequence[memoryview]
+    regions: Regions
+
+    @classmethod
+    def read(cls, message: bytes, regions: Regions = OFF) -> InferRequest:
+        """Reads a message.
+
+        Raises:
+            Malformed: not a ModelInferRequest.
+        """
+        pieces, raw = take_out(memoryview(message), RAW_INPUTS)
+        if not raw:  # its elements lie in it
+            return cls(Head(message), raw, regions)
+        rest = b"".join(pieces)
+        return cls(_known(rest) if len(rest) <= SHORT else Head(rest), raw, regions)
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.head.model
+
+    @property
+    def version(self) -> str:
+        """The version of the model; empty: the server chooses."""
+        return self.head.version
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The outputs asked for; none: all that the model declares."""
+        return self.head.outputs
+
+    @property
+    def priority(self) -> int:
+        """1 is the highest, 0 the model's own; ``InvalidArgument``."""
+        return self.head.priority
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the answer may take; ``InvalidArgument``."""
+        return self.head.timeout
+
+    @property
+    def classes(self) -> Mapping[str, int]:
+        """The outputs wanted as their best classes, and as how many; ``InvalidArgument``."""
+        return self.head.classes
 
     def inputs(self) -> Sequence[GivenTensor]:
         """The inputs, each with its elements.
@@ -154,38 +213,31 @@ class InferRequest:
                 parameter that asks for what this server does not do.
             Forbidden: shared memory is off.
         """
-        parameters.refuse_sequence(self.asked)
-        for name, span in self.spans.items():
+        head = self.head
+        parameters.refuse_sequence(head.asked)
+        for name, span in head.spans.items():
             self.regions.check(span, _output(name))
-        shared = [_span(tensor) if tensor.parameters else None for tensor, _ in self.tensors]
-        if self.raw and len(self.raw) != shared.count(None):
+        if self.raw and len(self.raw) != head.unshared:
             raise InvalidArgument(
-                f"the request has {shared.count(None)} inputs and {len(self.raw)} raw contents"
+                f"the request has {head.unshared} inputs and {len(self.raw)} raw contents"
             )
         raw = iter(self.raw)
-        return [
-            self._given(tensor, typed, next(raw, None) if span is None else span)
-            for (tensor, typed), span in zip(self.tensors, shared, strict=True)
-        ]
+        return [self._given(at, next(raw, None) if at.span is None else None) for at in head.inputs]
 
-    def _given(
-        self, tensor: Input, typed: memoryview, elements: memoryview | Span | None
-    ) -> GivenTensor:
-        if typed and elements is not None:
-            where = SHARED if isinstance(elements, Span) else "raw_input_contents"
+    def _given(self, at: Described, raw: memoryview | None) -> GivenTensor:
+        if at.typed and (raw is not None or at.span):
+            where = SHARED if at.span else "raw_input_contents"
             raise InvalidArgument(
-                f"input {tensor.name!r}: its elements come twice, in contents and in {where}; "
+                f"input {at.name!r}: its elements come twice, in contents and in {where}; "
                 "send one of them"
             )
-        shape = tuple(tensor.shape)
-        if isinstance(elements, Span):
-            return SharedTensor(tensor.name, tensor.datatype, shape, elements, self.regions)
-        return SentTensor(tensor.name, tensor.datatype, shape, elements, typed)
+        if at.span:
+            return SharedTensor(at.name, at.datatype, at.shape, at.span, self.regions)
+        return SentTensor(at.name, at.datatype, at.shape, raw, at.typed)
 
     def check(self, outputs: Sequence[Output]) -> None:
         """As ``Question``."""
-        if self.marked:
-            check_fit(outputs, self.spans)
+        check_fit(outputs, self.head.spans)
 
     def slow(self, answer: Answer) -> bool:
         """Whether the event loop would notice ``answered``: strings are encoded one by one.
@@ -193,7 +245,7 @@ class InferRequest:
         Not where there are spans: regions are the event loop's.
         """
         long = (at for at in answer.outputs if at.datatype is BYTES and at.array.nbytes > LONG)
-        return any(long) and not self.spans
+        return any(long) and not self.head.spans
 
     def answered(self, answer: Answer) -> bytes:
         """The ModelInferResponse; outputs that are wanted there are put into shared memory.
@@ -201,7 +253,7 @@ class InferRequest:
         Raises:
             InvalidArgument: they do not fit there.
         """
-        return write_response(answer, self.head.id, self.spans, self.regions)
+        return write_response(answer, self.head.id, self.head.spans, self.regions)
 
 
 def _output(name: str) -> str:
@@ -212,15 +264,8 @@ def _span(tensor: Input) -> Span | None:
     return Span.of(plain(tensor.parameters), f"input {tensor.name!r}")
 
 
-@lru_cache(4096)
-def _known(message: bytes) -> tuple[Input, memoryview]:
-    """As ``_tensor``; a client's inputs without raw elements are the same again and again."""
-    return _tensor(memoryview(message))
-
-
 def _tensor(view: memoryview) -> tuple[Input, memoryview]:
-    rest, large = take_out(view, CONTENTS)
-    pieces = large[CONTENTS]
+    rest, pieces = take_out(view, CONTENTS)
     # A message that is sent in pieces is their concatenation.
     typed = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
-    return Input.FromString(rest), typed
+    return Input.FromString(b"".join(rest)), typed

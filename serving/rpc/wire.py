@@ -7,7 +7,7 @@ small, and goes to that parser.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..errors import InvalidArgument
 
@@ -26,22 +26,22 @@ def tag(number: int) -> int:
     return number << 3 | LENGTH_DELIMITED
 
 
-def take_out(message: memoryview, *tags: int) -> tuple[bytes, Mapping[int, list[memoryview]]]:
-    """The message without the fields of these tags, and their values as views, in their order.
+def take_out(message: memoryview, wanted: int) -> tuple[list[memoryview], list[memoryview]]:
+    """The fields of the message but those of the tag ``wanted``, and the values of these, as views.
 
     Raises:
         Malformed: the bytes are no message, or one of too many fields.
     """
     kept: list[memoryview] = []
-    taken: dict[int, list[memoryview]] = {wanted: [] for wanted in tags}
+    taken: list[memoryview] = []
     for count, (found, start, begin, end) in enumerate(fields(message)):
         if count == MOST_FIELDS:
             raise Malformed(f"the message has more than {MOST_FIELDS} fields")
-        if found in taken:
-            taken[found].append(message[begin:end])
+        if found == wanted:
+            taken.append(message[begin:end])
         else:
             kept.append(message[start:end])
-    return b"".join(kept), taken
+    return kept, taken
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int, int, int]]:

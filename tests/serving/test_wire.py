@@ -54,8 +54,8 @@ requests = st.builds(
 def agrees(read: InferRequest, parsed: pb.ModelInferRequest) -> None:
     """Asserts that both readers found the same."""
     assert [bytes(raw) for raw in read.raw] == list(parsed.raw_input_contents)
-    assert len(read.tensors) == len(parsed.inputs)
-    for (tensor, typed), same in zip(read.tensors, parsed.inputs, strict=True):
+    assert len(read.head.tensors) == len(parsed.inputs)
+    for (tensor, typed), same in zip(read.head.tensors, parsed.inputs, strict=True):
         assert pb.InferTensorContents.FromString(bytes(typed)) == same.contents
         rest = pb.ModelInferRequest.InferInputTensor.FromString(same.SerializeToString())
         rest.ClearField("contents")
@@ -63,7 +63,7 @@ def agrees(read: InferRequest, parsed: pb.ModelInferRequest) -> None:
     head = pb.ModelInferRequest.FromString(parsed.SerializeToString())
     head.ClearField("inputs")
     head.ClearField("raw_input_contents")
-    assert read.head == head
+    assert read.head.message == head
 
 
 @given(requests)
@@ -81,7 +81,7 @@ def test_a_damaged_request_is_refused_or_read_as_the_generated_parser_reads_it(
     damaged = bytes(raw[: data.draw(st.integers(0, len(raw)))])
     try:
         read = InferRequest.read(damaged)
-        for _, typed in read.tensors:
+        for _, typed in read.head.tensors:
             pb.InferTensorContents.FromString(bytes(typed))  # these are parsed when they are used
     except (Malformed, DecodeError):
         return
@@ -94,7 +94,7 @@ def test_any_bytes_are_split_or_refused(raw: bytes) -> None:
         rest, taken = take_out(memoryview(raw), 58)
     except Malformed:
         return
-    assert len(rest) + sum(len(view) for view in taken[58]) <= len(raw)
+    assert sum(map(len, (*rest, *taken))) <= len(raw)
 
 
 def test_contents_that_come_in_pieces_are_joined() -> None:
