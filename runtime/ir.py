@@ -12,6 +12,7 @@ from typing import Any
 from .errors import GraphError, problem
 from .op import OPERATIONS, Operation
 from .tensor import DTYPES, STRING, Param, Tensor
+from .upgrade import FORMAT, upgraded
 
 Types = Mapping[str, Tensor]
 
@@ -120,17 +121,20 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """Reads what ``to_json`` wrote.
+        """Reads what ``to_json`` wrote, in this format or an earlier one.
 
         Raises:
             GraphError: not such text, a newer format, an unknown operation, attributes of the
             wrong type, or an invalid graph.
         """
-        stored: StoredGraph = _read(StoredGraph, "not the JSON of a graph", json=text)
-        if stored.format > FORMAT:
+        number: int = _read(Numbered, "not the JSON of a graph", json=text).format
+        if number > FORMAT:
             raise GraphError(
-                f"a newer Cortex has stored it, in format {stored.format}; this one knows {FORMAT}"
+                f"a newer Cortex has stored it, in format {number}; this one knows {FORMAT}"
             )
+        if number < FORMAT:
+            text = upgraded(text, number)
+        stored: StoredGraph = _read(StoredGraph, "not the JSON of a graph", json=text)
         nodes = (
             Node(node.name, _operation(node), node.inputs, node.params, node.layer)
             for node in stored.nodes
@@ -138,8 +142,11 @@ class Graph:
         return cls(stored.inputs, tuple(nodes), stored.outputs, stored.layers, stored.states)
 
 
-FORMAT = 1
-"""Of stored graphs. Who changes what they say raises it, and reads what older numbers say, too."""
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """What the JSON of every format says of itself; the first did not."""
+
+    format: int = 0
 
 
 @dataclass(frozen=True, slots=True)

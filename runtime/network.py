@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import weights
 from .errors import GraphError, UnreadableFile, UsageError
+from .files import replacing
 from .ir import Graph, Layer, infer
 from .parameters import Weights, matching
 from .plan import Plan
@@ -83,10 +84,17 @@ class Network:
                 self._runners.popitem(last=False)
             return self._runners[key].run(arrays)
 
-    def save(self, path: Path) -> None:
-        """Writes the network as one safetensors file with the graph in its header."""
+    def save(self, path: Path | str) -> None:
+        """Writes the network as one safetensors file with the graph in its header.
+
+        An older file is replaced as a whole: it may be the one that the arrays are mapped from.
+
+        Raises:
+            UnwritableFile: the disk will not have it; an older file is untouched.
+        """
         arrays = {name: self.parameters[name] for name in self.graph.parameters}
-        weights.write(path, arrays, {GRAPH: self.graph.to_json()})
+        with replacing(Path(path)) as stage:
+            weights.write(stage, arrays, {GRAPH: self.graph.to_json()})
 
     @classmethod
     def load(cls, path: Path | str) -> Network:

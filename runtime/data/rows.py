@@ -93,10 +93,13 @@ def split(dataset: Rows, *sizes: int | float, seed: int | None = None) -> tuple[
     first; without it the parts are as the rows stand.
 
     Raises:
-        UsageError: a part would be empty.
+        UsageError: a part would be empty, or a size is neither.
     """
     count = len(dataset)
     rows = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    for size in sizes:
+        if size != int(size) and not 0 < size < 1:
+            raise UsageError(f"{size} is neither a fraction below 1 nor a number of examples")
     numbers = [round(size * count) if 0 < size < 1 else int(size) for size in sizes]
     rest = count - sum(numbers)
     if min(*numbers, rest) < 1:

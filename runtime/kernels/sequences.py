@@ -158,7 +158,7 @@ class Sequences:
 def _blocks(steps: int, size: int, rows: int) -> list[range]:
     """So many steps that they fit a cache, but enough to be worth a sum of their products."""
     most = max(1, CACHED // size, -(-LEAST_ROWS // rows))
-    return [range(max(0, end - most), end) for end in range(steps, 0, -most)] or [range(0)]
+    return [range(max(0, end - most), end) for end in range(steps, 0, -most)]
 
 
 def _ordered(array: Array, reverse: bool) -> Array:

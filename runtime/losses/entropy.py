@@ -20,6 +20,7 @@ class _OfDistributions(Loss):
     """
 
     per = "position"
+    wants = "softmax"
 
     def fuses(self, op: Operation, on: Tensor) -> bool:
         return isinstance(op, Softmax) and op.axis % on.rank == on.rank - 1
@@ -148,6 +149,8 @@ class BinaryCrossEntropy(Loss):
     """
 
     type: Literal["binary_cross_entropy"] = field(default="binary_cross_entropy", kw_only=True)
+
+    wants = "logistic"
 
     def fuses(self, op: Operation, on: Tensor) -> bool:
         return isinstance(op, Sigmoid)

@@ -23,6 +23,8 @@ class Loss:
 
     per: ClassVar[Literal["element", "position", "row"]] = "element"
     """What the mean is over; a position is all that lies along the last axis."""
+    wants: ClassVar[str] = ""
+    """The activation whose probabilities it is of; empty: any numbers will do."""
     reads_parameters: ClassVar[bool] = False
     """Whether it needs ``at.p``."""
 

@@ -66,6 +66,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LAYERS})
+
+
 def __getattr__(name: str) -> Any:
     """Each layer under its names: ``nn.linear`` and ``nn.dense`` are one."""
     if name in LAYERS:

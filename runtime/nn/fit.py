@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -29,8 +29,8 @@ class History(Sequence[Epoch]):
     """
 
     epochs: Sequence[Epoch]
-    model: Model
-    trainer: Trainer
+    model: Model = field(repr=False)
+    trainer: Trainer = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.epochs)

@@ -23,16 +23,18 @@ __all__ = ["AveragePooling", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPoo
 
 
 class Pooling(Operation):
-    """What both kinds of windows share. Empty strides are the pool's size."""
+    """What both kinds of windows share. Empty strides are the pool's size, no dilation is 1."""
 
     pool_size: tuple[int, ...]
     strides: tuple[int, ...]
     padding: Padding
+    dilation: tuple[int, ...]
 
     @property
     def sliding(self) -> Sliding:
         """How the windows slide."""
-        return Sliding.of(self.pool_size, self.strides or self.pool_size, self.padding)
+        strides = self.strides or self.pool_size
+        return Sliding.of(self.pool_size, strides, self.padding, self.dilation)
 
     def infer(self, x: Tensor) -> Tensor:
         sizes = self.sliding.output(x)
@@ -57,6 +59,7 @@ class MaxPooling(Pooling):
     pool_size: tuple[int, ...]
     strides: tuple[int, ...] = ()
     padding: Padding = "valid"
+    dilation: tuple[int, ...] = ()
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         x, y, w = at.x[0], at.y[0], self.windows(at)
@@ -93,6 +96,7 @@ class AveragePooling(Pooling):
     strides: tuple[int, ...] = ()
     padding: Padding = "valid"
     count_padding: bool = False
+    dilation: tuple[int, ...] = ()
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
         xp, y, w = at.xp, at.y[0], self.windows(at)
@@ -142,6 +146,7 @@ def _examples(cls: Any) -> Sequence[Example]:
         (cls((3, 2), (1, 1), "same"), [image]),
         (cls((3, 2), (2, 1), ((1, 2), (0, 1))), [image]),
         (cls((2, 2), padding="same"), [Tensor(("N", "H", "W", 2))]),
+        (cls((2, 2), (1, 2), ((1, 0), (0, 1)), dilation=(3, 2)), [image]),
         (cls((2, 1, 2), (1, 1, 2)), [Tensor(("N", 3, 2, 4, 2))]),
     ]
 

@@ -12,7 +12,7 @@ from ..tensor import Size, Tensor, window
 if TYPE_CHECKING:
     from ..tape import Tape, Value
 
-__all__ = ["StridedSlice"]
+__all__ = ["Leading", "StridedSlice"]
 
 Bounds = tuple[int | None, ...]
 FURTHEST = 2**63 - 1
@@ -99,6 +99,60 @@ class StridedSlice(Operation):
             (cls((1,), (None,), (None,)), [Tensor(("N", 2))]),
             (cls((0,), (1,), (None,)), [Tensor(("N", 2), "bool")]),
             (cls((None, 1), (None, None), (None, None)), [Tensor(("N", 3), "int32")]),
+        ]
+
+
+@operation("leading", any_dtype=True)
+class Leading(Operation):
+    """The first elements of x along ``axis``, as many as another value has along ``of``.
+
+    Inputs: x, the other value.
+    """
+
+    axis: int
+    of: int
+
+    def infer(self, x: Tensor, like: Tensor) -> Tensor:
+        if not (0 <= self.axis < x.rank and 0 <= self.of < like.rank):
+            raise ValueError(f"has no axis {self.axis}, or the other value has no axis {self.of}")
+        size, most = like.shape[self.of], x.shape[self.axis]
+        if isinstance(size, int) and isinstance(most, int) and size > most:
+            raise ValueError(f"axis {self.axis} of size {most} has no {size} elements")
+        return Tensor((*x.shape[: self.axis], size, *x.shape[self.axis + 1 :]), x.dtype)
+
+    def bind(self, at: Frame) -> tuple[Steps, Steps]:
+        xp, y = at.xp, at.y[0]
+        part = (*(slice(None),) * self.axis, slice(0, y.shape[self.axis]))
+        source = at.x[0][part]
+
+        def forward() -> None:
+            xp.copyto(y, source)
+
+        if not at.grads:
+            return forward, None
+        dy, dx, dlike = at.dy[0], at.dx[0], at.dx[1]
+
+        def backward() -> None:
+            if dx is not None:
+                dx.fill(0)
+                xp.copyto(dx[part], dy)
+            if dlike is not None:
+                dlike.fill(0)
+
+        return forward, backward
+
+    def onnx(self, tape: Tape, p: Mapping[str, Value], x: Value, like: Value) -> Value:
+        axis, of = tape.axis(x, self.axis), tape.axis(like, self.of)
+        count = tape.op("Shape", [like], rank=1, layout="last", start=of, end=of + 1)
+        return tape.op("Slice", [x, tape.constant([0]), count, tape.constant([axis])])
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        like = Tensor(("N", "T"))
+        return [
+            (cls(1, 1), [Tensor(("N", 9, 2)), like]),
+            (cls(0, 1), [Tensor((9, 2)), like]),
+            (cls(0, 1), [Tensor((9,), "int64"), Tensor(("N", 3), "int32")]),
         ]
 
 

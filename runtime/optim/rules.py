@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from ..op import Step
-from .schedules import Schedule
+from .schedules import Schedule, within
 
 Array = Any
 P = ParamSpec("P")
@@ -48,6 +48,14 @@ class Optimizer:
     """The names of its own vectors, all zero at first."""
     decoupled: ClassVar[bool] = False
     """Whether the decay is of the weight, not of the gradient."""
+    averages: ClassVar[tuple[str, ...]] = ()
+    """The names of those of its numbers that weigh the old value of a moving average."""
+
+    def __post_init__(self) -> None:
+        within(self, "rate", "weight_decay", "clip_value", "clip_norm")
+        within(self, *self.averages, below=1)
+        if hasattr(self, "epsilon"):
+            within(self, "epsilon")
 
     def bind(self, xp: Any, w: Array, g: Array, s: Mapping[str, Array], t: Array, now: Now) -> Step:
         """The step for one block; ``g`` and ``t``, a block of scratch, may be written."""
@@ -65,6 +73,8 @@ class SGD(Optimizer):
     momentum: float = field(default=0.0, kw_only=True)
     nesterov: bool = field(default=False, kw_only=True)
     type: Literal["sgd"] = field(default="sgd", kw_only=True)
+
+    averages: ClassVar[tuple[str, ...]] = ("momentum",)
 
     @property
     def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -109,6 +119,7 @@ class Adam(Optimizer):
     type: Literal["adam"] = field(default="adam", kw_only=True)
 
     vectors: ClassVar[tuple[str, ...]] = ("mean", "square")
+    averages: ClassVar[tuple[str, ...]] = ("beta1", "beta2")
 
     def bind(self, xp: Any, w: Array, g: Array, s: Mapping[str, Array], t: Array, now: Now) -> Step:
         m, v, beta1, beta2 = s["mean"], s["square"], self.beta1, self.beta2
@@ -150,6 +161,7 @@ class RMSProp(Optimizer):
     type: Literal["rmsprop"] = field(default="rmsprop", kw_only=True)
 
     vectors: ClassVar[tuple[str, ...]] = ("square",)
+    averages: ClassVar[tuple[str, ...]] = ("decay",)
 
     def bind(self, xp: Any, w: Array, g: Array, s: Mapping[str, Array], t: Array, now: Now) -> Step:
         square, decay, epsilon = s["square"], self.decay, self.epsilon
@@ -207,6 +219,7 @@ class Adadelta(Optimizer):
     type: Literal["adadelta"] = field(default="adadelta", kw_only=True)
 
     vectors: ClassVar[tuple[str, ...]] = ("square", "change")
+    averages: ClassVar[tuple[str, ...]] = ("decay",)
 
     def bind(self, xp: Any, w: Array, g: Array, s: Mapping[str, Array], t: Array, now: Now) -> Step:
         square, change, decay = s["square"], s["change"], self.decay

@@ -9,7 +9,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class step(Schedule):  # noqa: N801  it is called like the functions beside it
     factor: float = 0.1
     type: Literal["step"] = "step"
 
+    def __post_init__(self) -> None:
+        within(self, "rate", "factor")
+        within(self, "every", least=1)
+
     def at(self, progress: Progress) -> float:
         return self.rate * self.factor ** (int(progress.epoch) // self.every)
 
@@ -60,6 +65,7 @@ class listed(Schedule):  # noqa: N801
     def __post_init__(self) -> None:
         if len(self.epochs) != len(self.rates) or sorted(set(self.epochs)) != [*self.epochs]:
             raise ValueError("epochs must rise, and rates be as many")
+        within(self, "rate")
 
     def at(self, progress: Progress) -> float:
         place = bisect_right(self.epochs, int(progress.epoch))
@@ -75,6 +81,9 @@ class power(Schedule):  # noqa: N801
     exponent: float = 1.0
     type: Literal["power"] = "power"
 
+    def __post_init__(self) -> None:
+        within(self, "rate", "decay")
+
     def at(self, progress: Progress) -> float:
         return self.rate / (1 + self.decay * progress.epoch) ** self.exponent
 
@@ -86,6 +95,9 @@ class exponential(Schedule):  # noqa: N801
     rate: float
     factor: float = 0.95
     type: Literal["exponential"] = "exponential"
+
+    def __post_init__(self) -> None:
+        within(self, "rate", "factor")
 
     def at(self, progress: Progress) -> float:
         return self.rate * self.factor**progress.epoch
@@ -101,6 +113,10 @@ class polynomial(Schedule):  # noqa: N801
     epochs: int | None = None
     type: Literal["polynomial"] = "polynomial"
 
+    def __post_init__(self) -> None:
+        within(self, "rate", "end", "exponent")
+        within(self, "epochs", least=1)
+
     def at(self, progress: Progress) -> float:
         left = 1 - _part(progress, self.epochs)
         return self.end + (self.rate - self.end) * left**self.exponent
@@ -115,6 +131,10 @@ class cosine(Schedule):  # noqa: N801
     epochs: int | None = None
     type: Literal["cosine"] = "cosine"
 
+    def __post_init__(self) -> None:
+        within(self, "rate", "end")
+        within(self, "epochs", least=1)
+
     def at(self, progress: Progress) -> float:
         wave = (1 + math.cos(math.pi * _part(progress, self.epochs))) / 2
         return self.end + (self.rate - self.end) * wave
@@ -127,6 +147,9 @@ class warm_up(Schedule):  # noqa: N801
     then: float | Schedule
     epochs: float = 1.0
     type: Literal["warm_up"] = "warm_up"
+
+    def __post_init__(self) -> None:
+        within(self, "then", "epochs")
 
     def at(self, progress: Progress) -> float:
         risen = min(1.0, (progress.epoch + 1e-3) / self.epochs) if self.epochs else 1.0
@@ -147,6 +170,9 @@ class plateau(Schedule):  # noqa: N801
     least: float = 0.0
     type: Literal["plateau"] = "plateau"
 
+    def __post_init__(self) -> None:
+        within(self, "rate", "factor", "patience", "threshold", "least")
+
     def at(self, progress: Progress) -> float:
         best, waited, rate = math.inf, 0, self.rate
         for loss in progress.losses:
@@ -157,6 +183,25 @@ class plateau(Schedule):  # noqa: N801
             if waited > self.patience:
                 rate, waited = max(rate * self.factor, self.least), 0
         return rate
+
+
+def within(of: Any, *names: str, least: float = 0, below: float = math.inf) -> None:
+    """Refuses numbers of an optimiser or a schedule that make no sense; what is no number passes.
+
+    That is None, which leaves out what the number is for, or a rate that changes.
+
+    Raises:
+        ValueError: one is less than ``least``, or not below ``below``.
+    """
+    for name in names:
+        value = getattr(of, name)
+        if value is None or isinstance(value, Schedule):
+            continue
+        if not (isinstance(value, Real) and least <= float(value) < below):
+            above = f" and below {below:g}" if math.isfinite(below) else ""
+            raise ValueError(
+                f"{of.type}: {name} is {value!r}, and must be {least:g} or more{above}"
+            )
 
 
 def rate_at(rate: float | Schedule, progress: Progress) -> float:

@@ -78,7 +78,7 @@ class Run:
         answers: what the measures looked at in the last evaluation, and those values, by name.
 
     Raises:
-        UsageError: a goal that nothing measures.
+        UsageError: a goal that nothing measures, or epochs below 0.
     """
 
     trainer: Trainer
@@ -99,6 +99,8 @@ class Run:
     answers: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 0:
+            raise UsageError(f"epochs is {self.epochs}, and must be 0 or more")
         if self.goal == LOSS:
             return
         known = [measure.name for measure in self.measures]

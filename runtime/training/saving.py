@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import UnwritableFile
 from ..files import set_aside
 from .checkpoint import save
 from .loop import Epoch, Listener, Run
@@ -76,5 +77,10 @@ class Checkpoints(Listener):
 def _write(run: Run, path: Path, ours: bool, what: str) -> None:
     """``ours``: the file that is there, if any, is this training's, and can go."""
     aside = None if ours else set_aside(path)
-    save(run, path)
+    try:
+        save(run, path)
+    except UnwritableFile:
+        if aside:
+            aside.rename(path)
+        raise
     run.say(f"saved {path}: {what}" + (f"; the older file is now {aside}" if aside else ""))

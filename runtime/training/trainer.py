@@ -78,6 +78,13 @@ class Trainer:
     ) -> None:
         if precision not in ("float32", "float16"):
             raise UsageError(f"precision {precision!r}: it is float32 or float16")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise UsageError(f"dtype {np.dtype(dtype)}: it is float32 or float64")
+        for what, count in (("shards", shards), ("accumulate", accumulate)):
+            if count is not None and count < 1:
+                raise UsageError(f"{what} is {count}, and must be 1 or more")
+        if not callable(getattr(optimizer, "bind", None)):
+            raise UsageError(f"optimizer {optimizer!r}: give one, such as optim.adam()")
         self.scale = Scale() if precision == "float16" else None
         self.model, self.steps = model, 0
         self._graph, self._terms = model.network.graph, tuple(model.terms)
@@ -336,8 +343,13 @@ class Trainer:
 
         self._team.run(work)
         if not found:
-            return "the loss is no longer finite, every layer's output is: look at the targets"
+            return (
+                "the loss is no longer finite, every layer's output is: "
+                "look at the targets, or lower the learning rate"
+            )
         name = min(found, key=found.__getitem__)
+        if name in self._graph.inputs and name not in self._graph.states:
+            return f"input {name!r}: the data have a value there that is not finite"
         layer = next((at for at, layer in self._graph.layers.items() if layer.value == name), name)
         return (
             f"layer {layer!r}: its output is no longer finite; "

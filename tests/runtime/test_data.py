@@ -54,6 +54,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "all for one part": (lambda: data.split(numbers(), 10), "do not split"),
     "too much": (lambda: data.split(numbers(), 8, 3), "do not split"),
     "a negative part": (lambda: data.split(numbers(), -1), "do not split"),
+    "more than all": (
+        lambda: data.split(numbers(), 1.5),
+        "neither a fraction below 1 nor a number",
+    ),
     "an epoch of nothing": (lambda: data.Endless(numbers(), 0), "an epoch of 0"),
     "no workers": (lambda: data.Ahead(numbers(), workers=0), "0 workers"),
     "no such name": (

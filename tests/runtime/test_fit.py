@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,27 @@ def test_a_convolutional_autoencoder() -> None:
 def test_data_that_do_not_fit(given: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         nn.train(classifier(), given, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer 'adam': give one, such as optim.adam()"),
+        ({"epochs": -1}, "epochs is -1, and must be 0 or more"),
+        ({"shards": 0}, "shards is 0, and must be 1 or more"),
+        ({"accumulate": 0}, "accumulate is 0, and must be 1 or more"),
+        ({"dtype": np.float16}, "dtype float16: it is float32 or float64"),
+    ],
+)
+def test_options_that_make_no_sense(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        nn.train(classifier(), (X, Y), **options)
+
+
+def test_a_history_is_told_without_its_arrays() -> None:
+    told = repr(nn.train(classifier(), (X, Y), epochs=1))
+    assert "Epoch(number=1" in told
+    assert "array" not in told
 
 
 def test_what_an_interrupted_run_has_learnt_stays() -> None:

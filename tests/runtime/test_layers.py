@@ -12,6 +12,7 @@ import pytest
 from cortex.runtime import nn
 from cortex.runtime.errors import GraphError
 from cortex.runtime.export import export
+from cortex.runtime.losses import BinaryCrossEntropy, CrossEntropy, KullbackLeibler, Loss, Term
 from cortex.runtime.nn.layers import LAYERS, options
 from cortex.runtime.optim import sgd
 from cortex.runtime.training.model import Model
@@ -413,6 +414,21 @@ ERRORS: dict[str, tuple[Sequence[Any], str]] = {
         "gru-1.*'a' has not its states",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("loss", "layers", "follows"),
+    [
+        (CrossEntropy(), [nn.linear(3, name="o")], "dense puts out any numbers; let a softmax"),
+        (CrossEntropy(ids=True), [nn.linear(3), nn.log_softmax(name="o")], "log_softmax puts out"),
+        (KullbackLeibler(), [nn.linear(3, name="o")], "let a softmax follow"),
+        (BinaryCrossEntropy(), [nn.linear(3, name="o")], "let a logistic follow"),
+        (BinaryCrossEntropy(), [nn.linear(3), nn.tanh(name="o")], "let a logistic follow"),
+    ],
+)
+def test_a_loss_of_probabilities_wants_some(loss: Loss, layers: list[Any], follows: str) -> None:
+    with pytest.raises(GraphError, match=f"the loss on 'o'.*{follows}"):
+        nn.sequential([VECTOR, *layers], terms=[Term(loss, "o")])
 
 
 @pytest.mark.parametrize(

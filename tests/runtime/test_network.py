@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ import pytest
 
 from cortex.runtime import network as network_module
 from cortex.runtime import weights
-from cortex.runtime.errors import GraphError, UnreadableFile, UsageError
+from cortex.runtime.errors import GraphError, UnreadableFile, UnwritableFile, UsageError
 from cortex.runtime.ir import Graph, Layer
 from cortex.runtime.network import GRAPH, PLANS_KEPT, Network
 from cortex.runtime.ops import (
@@ -282,6 +284,31 @@ def test_a_network_comes_back_from_its_file(tmp_path: Path) -> None:
         assert not again.parameters[name].flags.writeable
     x = drawn((2, 4, 4, 3))
     assert np.array_equal(again.run({"x": x})["features"], network.run({"x": x})["features"])
+
+
+def test_a_network_replaces_the_file_that_it_is_mapped_from(tmp_path: Path) -> None:
+    network, file = with_parameters(mlp(4, 3)), str(tmp_path / "w")
+    network.save(file)
+    Network.load(file).save(file)
+    for name, array in Network.load(file).parameters.items():
+        assert np.array_equal(array, network.parameters[name])
+
+
+def test_a_network_that_cannot_be_saved_leaves_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "w"
+    with_parameters(mlp(4, 3)).save(file)
+    before = file.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(weights, "write", full)
+    with pytest.raises(UnwritableFile, match="No space left on device"):
+        with_parameters(mlp(4, 3)).save(file)
+    assert [*tmp_path.iterdir()] == [file]
+    assert file.read_bytes() == before
 
 
 def test_only_the_parameters_of_the_graph_are_saved(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -349,6 +350,30 @@ def test_a_list_of_rates_must_rise() -> None:
     for epochs, rates in (((2, 2), (1.0, 1.0)), ((3, 2), (1.0, 1.0)), ((1,), ())):
         with pytest.raises(ValueError, match="epochs must rise"):
             optim.listed(1.0, epochs, rates)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.sgd(-0.1), "sgd: rate is -0.1, and must be 0 or more"),
+        (lambda: optim.sgd(float("nan")), "sgd: rate is nan"),
+        (lambda: optim.sgd("fast"), "sgd: rate is 'fast'"),
+        (lambda: optim.sgd(momentum=1.0), "momentum is 1.0, and must be 0 or more and below 1"),
+        (lambda: optim.adam(beta2=2), "adam: beta2 is 2"),
+        (lambda: optim.adamw(weight_decay=-1), "adamw: weight_decay is -1"),
+        (lambda: optim.rmsprop(decay=1), "rmsprop: decay is 1"),
+        (lambda: optim.adadelta(epsilon=-1e-6), "adadelta: epsilon is -1e-06"),
+        (lambda: optim.adagrad(clip_norm=-1), "adagrad: clip_norm is -1"),
+        (lambda: optim.step(0.1, every=0), "step: every is 0, and must be 1 or more"),
+        (lambda: optim.cosine(-1), "cosine: rate is -1"),
+        (lambda: optim.polynomial(1, epochs=0), "polynomial: epochs is 0"),
+        (lambda: optim.warm_up(0.1, epochs=-1), "warm_up: epochs is -1"),
+        (lambda: optim.plateau(0.1, patience=-1), "plateau: patience is -1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
 
 
 def test_the_rate_follows_progress() -> None:

@@ -16,6 +16,7 @@ from cortex.runtime.errors import GraphError
 from cortex.runtime.export import export, select
 from cortex.runtime.frame import Frame, Scratch
 from cortex.runtime.ir import Graph, Layer, Node
+from cortex.runtime.kernels import sequences
 from cortex.runtime.losses import Inner, Term
 from cortex.runtime.network import Network
 from cortex.runtime.op import Operation
@@ -263,6 +264,17 @@ def slopes_agree(op: Operation, given: Mapping[str, Array]) -> None:
 @every_layer
 def test_gradients_through_masked_steps(op: Any, states: bool) -> None:
     slopes_agree(op, given_for(op, True, states))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("op", [LSTM(UNITS), GRU(UNITS), GRU(UNITS, reset_after=False)], ids=repr)
+def test_gradients_are_summed_over_blocks_of_steps(
+    op: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "CACHED", 1)
+    monkeypatch.setattr(sequences, "LEAST_ROWS", steps * ROWS)
+    for mask in (False, True):
+        slopes_agree(op, given_for(op, mask, True))
 
 
 @pytest.mark.parametrize("op", [SimpleRNN(8), LSTM(8), GRU(8), GRU(8, reset_after=False)], ids=repr)

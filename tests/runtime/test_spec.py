@@ -410,6 +410,14 @@ def always(*_: object) -> bool:
     return True
 
 
+DARK = [
+    {"type": "input", "size": 4},
+    {"type": "linear", "units": 5, "activation": "relu"},
+    {"type": "linear", "units": 3},
+    "softmax",
+]
+
+
 def test_the_gradient_check_finds_a_gradient_that_is_wrong(monkeypatch: Any) -> None:
     model = model_of(spec())
     rng = np.random.default_rng(0)
@@ -417,6 +425,10 @@ def test_the_gradient_check_finds_a_gradient_that_is_wrong(monkeypatch: Any) -> 
     found = check(model, batch)
     assert {each.name for each in found} == model.network.parameters.keys()
     assert max(each.error for each in found) < 1e-6
+
+    # Where all that comes in is zero, and every bias, a rectifier would be just at its kink.
+    found = check(model_of(spec(network=DARK)), {**batch, "input-1": np.zeros((4, 4))})
+    assert all(each.samples for each in found)
 
     monkeypatch.setattr(MeanSquaredError, "fuses", always)
     wrong = model_of(spec(losses=[{"loss": "mse", "on": "softmax-1"}]))

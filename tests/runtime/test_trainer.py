@@ -182,6 +182,14 @@ def test_a_layer_whose_output_is_no_number_is_named(shards: int) -> None:
     assert np.isfinite(trainer.parameters.of["linear-1/kernel"]).all()
 
 
+def test_what_else_is_no_number_is_told() -> None:
+    given = arrays()
+    with pytest.raises(NotFinite, match="input 'x': the data have a value there that is not"):
+        Trainer(model(), optim.adam()).step({**given, "x": given["x"] * np.nan})
+    with pytest.raises(NotFinite, match="every layer's output is: look at the targets, or lower"):
+        Trainer(model(), optim.adam()).step({**given, TARGET: given[TARGET] * np.inf})
+
+
 def test_an_input_that_is_missing_is_named() -> None:
     with pytest.raises(UsageError, match=r"the inputs are \['x'\], given were \[\]"):
         Trainer(model(), optim.adam()).step({TARGET: arrays()[TARGET]})
