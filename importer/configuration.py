@@ -27,16 +27,26 @@ class Configured:
     is_default: bool = False
 
 
-def configured(graph: Graph, labels: Path | None, mode: Mode | None) -> Configured:
-    """What the command line says, and else what the architecture does.
+def configured(
+    graph: Graph | None, labels: Path | None, mode: Mode | None, told: Preprocessing | None = None
+) -> Configured:
+    """What the command line says, else the file, and else the architecture.
+
+    ``graph`` is None where nothing is known of the network; ``told`` is what the file says.
 
     Raises:
         UnreadableFile: ``labels`` is no file of labels.
         UsageError: they do not fit the model, or it takes no pictures.
     """
     named = _labels(labels, graph) if labels else ()
+    if graph is None:
+        if mode:
+            raise UsageError(f"--preprocessing {mode}: the model is served as it is")
+        return Configured(named)
     if mode:
         return Configured(named, by_mode(graph, mode), f"--preprocessing {mode}")
+    if told:
+        return Configured(named, told, "as the file says it", True)
     if known := recognised(graph):
         name, usual, how = known
         return Configured(named, how, f"{usual}, as {name} of keras.applications", True)
@@ -64,9 +74,11 @@ def write(found: Configured, root: Path, name: str) -> Sequence[str]:
     return told
 
 
-def _labels(path: Path, graph: Graph) -> tuple[str, ...]:
-    """One for each position of the first output's last axis."""
+def _labels(path: Path, graph: Graph | None) -> tuple[str, ...]:
+    """One for each position of the first output's last axis, where that is known."""
     labels = read_labels(path)
+    if graph is None:
+        return labels
     classes = graph.types[next(iter(graph.outputs.values()))].shape[-1]
     if len(labels) != classes:
         raise UsageError(f"{path}: {len(labels)} labels for {classes} classes")

@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..runtime import repository
 from ..runtime.check import TOLERANCE, Array
+from ..runtime.digests import digests
 from ..runtime.errors import Unsupported, UsageError
 from ..runtime.export import export
 from ..runtime.half import in_half
+from ..runtime.ir import Graph
 from ..runtime.network import Network
+from ..runtime.preprocessing import Preprocessing
+from ..runtime.report import OUTSIDE, Evidence, Report
 from ..runtime.weights import WeightsFile
 from .formats import read
 from .halved import halved
 from .keras.plugins import load_plugin
+from .proof import KERAS, Proof, hashed
 from .reference import Reference, beside, read_reference
-from .report import OUTSIDE, Evidence, Report, Source
 from .sample import first_states, fitting, given_inputs, sample_inputs
-from .source import Coarse, ModelSource, Reading
+from .source import Coarse, Layout, ModelSource, Reading
+from .untouched import Untouched
 from .verify import Verification
-
-KERAS = "keras"
-"""The reference that is real Keras."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How an import is to be proved.
-
-    Attributes:
-        reference: a reference file, "keras" for real Keras, or None: the file NAME.reference.h5
-            beside the model if there is one, else the two engines alone.
-        inputs: an .npy or .npz file to check with, where the reference brings none.
-        tolerance: the largest difference of a layer, relative to its scale.
-        required: the weakest evidence that will do.
-
-    Raises:
-        UsageError: a tolerance that is not between 0 and 1.
-    """
-
-    reference: Path | str | None = None
-    inputs: Path | None = None
-    tolerance: float = TOLERANCE
-    required: Evidence = "engines"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.tolerance < 1:
-            raise UsageError(f"tolerance {self.tolerance}: use a number between 0 and 1")
-
 
 Precision: TypeAlias = Literal["float32", "float16"]
 """What a model is stored and served in."""
@@ -84,6 +59,30 @@ class Imported:
         """What the file describes."""
         return self.reading.network
 
+    @property
+    def path(self) -> Path:
+        """The file, as the user named it."""
+        return self.reading.path
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the network."""
+        return self.network.graph
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What pictures go through, see ``Reading``."""
+        return self.reading.preprocessing
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """What the file says of its training, see ``Reading``."""
+        return self.reading.training
+
+    def write(self, target: repository.ModelVersion, place: Path | None = None) -> Report:
+        """As ``write_version``."""
+        return write_version(self, target, place)
+
     @cached_property
     def report(self) -> Report:
         """The proof, computed when it is asked for first."""
@@ -100,6 +99,8 @@ def load(
     keras1_backend: str | None = None,
     substitute: Path | str | None = None,
     plugins: Iterable[str] = (),
+    input_layout: Layout | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
     reference: Path | str | None = None,
     tolerance: float = TOLERANCE,
 ) -> Imported:
@@ -123,6 +124,8 @@ def load(
         architecture,
         keras1_backend,
         Path(substitute) if substitute else None,
+        input_layout,
+        input_shapes or {},
     )
     imported = read_model(source, Proof(reference, None, tolerance))
     arrays = {name: np.asarray(array) for name, array in imported.network.parameters.items()}
@@ -132,7 +135,27 @@ def load(
 
 def read_model(source: ModelSource, proof: Proof, precision: Precision = "float32") -> Imported:
     """As ``load``, but the arrays stay in the file until they are used."""
-    return Imported(source, read(source), proof, precision)
+    found = read_any(source, proof, precision)
+    if isinstance(found, Untouched):
+        raise Unsupported(
+            f"{found.path}: not read: {found.reading.why}; cortex-import installs it as it is"
+        )
+    return found
+
+
+def read_any(
+    source: ModelSource, proof: Proof, precision: Precision = "float32"
+) -> Imported | Untouched:
+    """As ``read_model``, and a model that can only be served as it is, too."""
+    reading = read(source)
+    if isinstance(reading, Reading):
+        return Imported(source, reading, proof, precision)
+    if precision != "float32":
+        raise Unsupported(
+            f"{reading.path}: it is served as it is, and not in {precision}; "
+            f"not read: {reading.why}"
+        )
+    return Untouched(reading, proof)
 
 
 def write_version(
@@ -158,6 +181,7 @@ def write_version(
         else:
             attempt = _attempt(imported, target.path)
     report = attempt.report(target.name, imported, round(time.monotonic() - start, 3))
+    report = report.model_copy(update={"files": digests(target.path, repository.SERVED)})
     if place and report.accepted(proof.required):
         report = report.model_copy(update={"version": target.version, "path": str(place)})
     (target.path / repository.REPORT).write_text(report.to_json() + "\n")
@@ -183,7 +207,9 @@ class Attempt:
             verified=evidence in OUTSIDE and not warnings and found.first_difference is None,
             evidence=evidence,
             reference=self.reference.name if self.reference else "",
-            source=_source(imported.reading),
+            source=hashed(
+                imported.reading.path, imported.reading.format, imported.reading.keras_version
+            ),
             layers=tuple(found.layers()),
             outputs=tuple(found.outputs()),
             first_difference=found.first_difference,
@@ -215,7 +241,7 @@ def _attempt(imported: Imported, folder: Path) -> Attempt:
 def _write(network: Network, folder: Path, half: bool) -> tuple[Network, Path]:
     """The network as it lies in ``folder`` once written, and its ONNX graph."""
     weights, model = folder / repository.WEIGHTS, folder / repository.MODEL
-    (halved(network) if half else network).save(weights)
+    (halved(network) if half else network).write(weights)
     stored = Network.load(weights)
     graph = export(stored, WeightsFile.open(weights))
     model.write_bytes((in_half(graph) if half else graph).SerializeToString())
@@ -267,14 +293,3 @@ def _inputs(proof: Proof, network: Network, reference: Reference | None) -> Mapp
             f"{reference.name}: its inputs are {sorted(given)}, the model's {sorted(names)}"
         )
     return fitting(graph, given | first_states(graph, given), reference.name)
-
-
-def _source(reading: Reading) -> Source:
-    with reading.path.open("rb") as raw:
-        digest = hashlib.file_digest(raw, "sha256").hexdigest()
-    return Source(
-        file=reading.path.name,
-        sha256=digest,
-        format=reading.format,
-        keras_version=reading.keras_version,
-    )

@@ -9,6 +9,7 @@ from typing import Any
 from ..runtime.errors import UnreadableFile, Unsupported
 
 REQUIRED: Any = object()
+LONGEST = 200  # characters of a value in a message
 
 
 class Options:
@@ -46,7 +47,7 @@ class Options:
         """
         value = self.get(option, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise UnreadableFile(f"{self.title}: {option} is {value!r}, expected a number")
+            raise UnreadableFile(f"{self.title}: {option} is {told(value)}, expected a number")
         return value
 
     def whole(self, option: str, default: Any = REQUIRED, least: int = 0) -> int:
@@ -58,7 +59,7 @@ class Options:
         value = self.number(option, default)
         if value != int(value) or value < least:
             raise UnreadableFile(
-                f"{self.title}: {option} is {value!r}, expected a whole number from {least} on"
+                f"{self.title}: {option} is {told(value)}, expected a whole number from {least} on"
             )
         return int(value)
 
@@ -68,7 +69,13 @@ class Options:
 
     def refuse(self, option: str) -> Unsupported:
         """The error for an option that is understood but not supported."""
-        return Unsupported(f"{self.title}: {option} {self._options.get(option)!r} is not supported")
+        return Unsupported(
+            f"{self.title}: {option} {told(self._options.get(option))} is not supported"
+        )
+
+    def unread(self) -> list[str]:
+        """The options that nothing read."""
+        return [option for option in self._options if option not in self._read]
 
     def finish(self) -> None:
         """After the converter.
@@ -76,6 +83,12 @@ class Options:
         Raises:
             Unsupported: an option that nothing read.
         """
-        for option, value in self._options.items():
-            if option not in self._read:
-                raise Unsupported(f"{self.title}: it sets {option}={value!r}, which would be lost")
+        for option in self.unread():
+            value = self._options[option]
+            raise Unsupported(f"{self.title}: it sets {option}={told(value)}, which would be lost")
+
+
+def told(value: Any) -> str:
+    """A value as a message has it: a file's may be as long as it likes."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

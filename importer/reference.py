@@ -10,9 +10,9 @@ import numpy as np
 
 from ..runtime.check import Array, Expected, Recorded, Statistics
 from ..runtime.errors import UnreadableFile
+from ..runtime.report import Evidence
 from .deferred import Deferred
 from .keras.containers.hdf5 import Group, open_file
-from .report import Evidence
 
 SUFFIX = ".reference.h5"
 

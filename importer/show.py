@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.table import Table
 
-from .report import OUTSIDE, Compared, LayerReport, Report
+from ..runtime.report import OUTSIDE, Compared, Evidence, LayerReport, Report
 
 WIDTH = 120  # columns, where stdout is no terminal
 
@@ -49,6 +49,13 @@ def show(report: Report) -> None:
     console.print(verdict(report), soft_wrap=True)
 
 
+WHO: Mapping[Evidence, str] = {
+    "recorded": "recorded outputs",
+    "keras": "real Keras",
+    "onnxruntime": "onnxruntime on the file itself",
+}
+
+
 def verdict(report: Report) -> str:
     """The last line: what was proved, by what."""
     parameters = sum(layer.parameters for layer in report.layers)
@@ -61,8 +68,10 @@ def verdict(report: Report) -> str:
     seen = f"{size}, largest difference {report.largest:.1e} of a layer's scale"
     seen = f"{seen}, {report.seconds:.1f} s"
     if report.evidence in OUTSIDE and report.verified:
-        who = {"recorded": "recorded outputs", "keras": "real Keras"}[report.evidence]
+        who = WHO[report.evidence]
         return f"{report.model}: [bold green]verified[/] by {who} ({report.reference}): {seen}"
+    if report.evidence == "unread":
+        return f"{report.model}: [bold yellow]as it is[/] ({report.reference} only), nothing proved"
     what = "two engines agree, no outputs from outside"
     if report.evidence == "keras-rewritten":
         what = f"{report.reference} computes the same from the model as it was rewritten here"

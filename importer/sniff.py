@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from ..runtime.hdf5.stretch import Stretch
 
 Kind = Literal[
-    "hdf5", "zip", "directory", "json", "yaml", "nippy", "numpy", "caffemodel", "prototxt",
+    "hdf5", "zip", "directory", "json", "yaml", "neon", "nippy", "numpy", "caffemodel", "prototxt",
     "pickle", "pytorch", "safetensors", "savedmodel", "checkpoint", "onnx", "tflite", "tensorflow",
     "gzip", "lfs", "html", "link", "text", "folder", "empty", "unknown",
 ]  # fmt: skip
@@ -33,17 +33,21 @@ PATTERNS: tuple[tuple[bytes, Kind], ...] = (
     (rb"\x80[\x02-\x05]", "pickle"),
     (rb".{8}\{\s*\"", "safetensors"),
     (rb".{4}TFL3", "tflite"),
-    (rb"\x08[\x01-\x14](\x12.[\w .:-]+[\x1a\"]|:|B)", "onnx"),
+    (rb"\x08[\x01-\x14](\x12[\x00-\x7f][\w .:+-]*)?[\x1a\"(2:B]", "onnx"),
     (rb"\x08\x01\x12", "tensorflow"),  # a SavedModel, version 1
     (rb"\n[\x01-\xff]{1,3}\n.\w+\x12", "tensorflow"),  # a frozen graph: its first node
-    (rb"\n.[\w .+-]+(\x12|\x1a|\xa2\x06|\x20|\x28)", "caffemodel"),
+    # A network of Caffe without a name: its first layer, of either form.
+    (rb"\xa2\x06[\x80-\xff]{0,4}[\x00-\x7f]\n", "caffemodel"),
+    (rb"\x12[\x80-\xff]{0,4}[\x00-\x7f][\x12\x1a\"]", "caffemodel"),
 )
 
 TEXTS: tuple[tuple[str, Kind], ...] = (
     (r"\A\s*([{\[]|\"\s*\{)", "json"),
     (r"\A\s*<(!doctype|html|\?xml)", "html"),
-    (r"^[ \t]*layers?[ \t]*\{", "prototxt"),
+    (r"!obj:[\w.]+", "neon"),
+    (r"(^|[\s\"}])layers?\s*\{", "prototxt"),
     (r"\Amodel_checkpoint_path:", "checkpoint"),
+    (r"\A(?!(?s:.*)class_name)(?s:.*?)^layers[ \t]*:", "neon"),
     (r"^[ \t]*[\"']?(class_name|config|layers)[\"']?[ \t]*:", "yaml"),
     (r"\A(?=\S*[/.])\S{1,400}\s*\Z", "link"),
 )
@@ -54,19 +58,20 @@ REFUSALS: dict[Kind, str] = {
     "directory": "it is the folder of a Keras 3 model",
     "json": "it is JSON; an architecture needs --weights",
     "yaml": "it is YAML; an architecture needs --weights",
+    "neon": "it is an architecture of neon, in YAML",
     "nippy": "it is a network of Cortex in Clojure (.nippy)",
     "numpy": "it is one array of NumPy, without a network",
     "caffemodel": "it is a network of Caffe",
-    "prototxt": "it is an architecture of Caffe",
+    "prototxt": "it is an architecture of Caffe, which needs --weights NET.caffemodel",
     "pickle": "it is a Python pickle, which can run any program when it is read: refused as "
-    "unsafe; have Keras save the model as .h5 or .keras",
+    "unsafe, but for those of neon; have Keras save the model as .h5 or .keras",
     "pytorch": "it is a file of PyTorch, a Python pickle; export the model to ONNX there",
     "safetensors": "it is safetensors: arrays without an architecture",
     "savedmodel": "it is a SavedModel of TensorFlow; load it with TensorFlow and Keras 2, and save "
     "the model as .h5",
     "checkpoint": "it is a checkpoint of TensorFlow, without an architecture; load it into its "
     "model, and save that as .h5",
-    "onnx": "it is ONNX already, and needs no import",
+    "onnx": "it is a network of ONNX",
     "tflite": "it is TensorFlow Lite, whose numbers are for small devices; import the Keras file "
     "it was made from",
     "tensorflow": "it is a graph of TensorFlow (.pb), not of Keras; save the model as .h5",
@@ -119,7 +124,16 @@ def _by_content(start: bytes) -> Kind:
     for pattern, kind in PATTERNS:
         if re.match(pattern, start, re.DOTALL):
             return kind
-    return _of_text(start)
+    return "caffemodel" if _is_named_net(start) else _of_text(start)
+
+
+def _is_named_net(start: bytes) -> bool:
+    """Whether it is a network of Caffe that begins with its name: another field of it follows."""
+    if not re.match(rb"\n[\x00-\x7f]", start):
+        return False
+    end = 2 + start[1]
+    name = start[2:end].decode("utf-8", "replace")
+    return name.isprintable() and re.match(rb"[\x12\x1a\x20\x28]|\xa2\x06", start[end:]) is not None
 
 
 def _of_text(start: bytes) -> Kind:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
 
 from ..runtime.check import Array
 from ..runtime.network import Network
+from ..runtime.preprocessing import Preprocessing
+from ..runtime.tensor import Tensor
 from .reference import Reference
+
+Layout: TypeAlias = Literal["channels_first", "channels_last"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,9 @@ class ModelSource:
         architecture: the name of a built-in architecture, for a file of weights only.
         keras1_backend: what a file of Keras 1 was written on, where it does not say.
         substitutes: a mapping that says what layers compute, see ``keras.substitute``.
+        input_layout: how images are to be given to a network of a format that leaves the choice.
+        input_shapes: of one example, by the input's name, where the file does not say it; the name
+            "" stands for the only input.
     """
 
     path: Path
@@ -28,6 +38,8 @@ class ModelSource:
     architecture: str | None = None
     keras1_backend: str | None = None
     substitutes: Path | None = None
+    input_layout: Layout | None = None
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,9 @@ class Reading:
         real_keras: asks real Keras, where that can run the file.
         coarse: why what the source computes is inexact, if it is.
         other_backend: the one to try where it had to be assumed which backend wrote the file.
+        preprocessing: what pictures go through before the network, if the file says it.
+        training: what the file says of its training, as parts of a cortex-train spec in plain
+            values: ``losses``, ``optimizer``, ``epochs``, ``batch_size``, …
     """
 
     path: Path
@@ -67,3 +82,50 @@ class Reading:
     real_keras: Witness | None = None
     coarse: Coarse | None = None
     other_backend: str | None = None
+    preprocessing: Preprocessing | None = None
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Run(Protocol):
+    """Computes the outputs of a model, in order, by what serves it."""
+
+    def __call__(self, inputs: Mapping[str, Array], *, optimized: bool = False) -> Sequence[Array]:
+        """``optimized`` as it is served, else each operator by itself."""
+        ...
+
+
+class Files(Protocol):
+    """The files of a model."""
+
+    def copy(self, folder: Path) -> Sequence[str]:
+        """Copies them into the folder of a version; their names there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A model that can be served, but of which no network of ours was made.
+
+    Attributes:
+        path: the file, as the user named it.
+        format: what the report calls the format.
+        why: what was not read.
+        notes: what was concluded.
+        inputs: shape and dtype of each.
+        dtypes: what its elements really are.
+        outputs: their names, in order.
+        engine: what runs it.
+        run: runs it.
+        files: what is to be installed.
+    """
+
+    path: Path
+    format: str
+    why: str
+    notes: tuple[str, ...]
+    inputs: Mapping[str, Tensor]
+    dtypes: Mapping[str, np.dtype[Any]]
+    outputs: Sequence[str]
+    engine: str
+    run: Run
+    files: Files

@@ -20,9 +20,9 @@ from ..runtime.ir import Graph, infer
 from ..runtime.network import Network, sizes_of
 from ..runtime.parameters import Weights
 from ..runtime.plan import Plan
+from ..runtime.report import Compared, FirstDifference, LayerReport, ValueStatistics, finite
 from ..runtime.sessions import Ask, sessions
 from .reference import Reference
-from .report import Compared, FirstDifference, LayerReport, ValueStatistics, finite
 
 NUMPY, ONNXRUNTIME = "numpy float64", "onnxruntime"
 WHOLE = 1 << 62
@@ -147,8 +147,8 @@ class Verification:
             difference = FirstDifference(
                 layer=item.title,
                 engine=engine,
-                found=_told(Statistics.of(value)),
-                expected=_told(expected if isinstance(expected, Statistics) else _of(expected)),
+                found=told(Statistics.of(value)),
+                expected=told(expected if isinstance(expected, Statistics) else _of(expected)),
             )
             self._first = self._order[item], difference
 
@@ -167,7 +167,9 @@ class Verification:
         """Every value as the plan comes to it: none has to be kept."""
         graph = self._graph
         weights = Weights(graph, self._network.parameters, np.float64)
-        plan = Plan(graph, weights, sizes_of(graph.inputs, inputs))
+        read = {name for node in graph.nodes for name in node.inputs}
+        unread = {layer.value for layer in graph.layers.values()} - read  # else not computed at all
+        plan = Plan(graph, weights, sizes_of(graph.inputs, inputs), keep=unread)
         for name, array in inputs.items():
             plan.v[name][...] = array
         for call in self._calls:
@@ -243,7 +245,8 @@ def _of(expected: Recorded) -> Statistics:
     return Statistics.of(expected.values.reshape(expected.shape))
 
 
-def _told(statistics: Statistics) -> ValueStatistics:
+def told(statistics: Statistics) -> ValueStatistics:
+    """The value as a report has it."""
     return ValueStatistics(
         shape=statistics.shape,
         mean=finite(statistics.mean),

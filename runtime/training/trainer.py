@@ -78,8 +78,10 @@ class Trainer:
     ) -> None:
         if precision not in ("float32", "float16"):
             raise UsageError(f"precision {precision!r}: it is float32 or float16")
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        if np.dtype(dtype).name not in ("float32", "float64"):
             raise UsageError(f"dtype {np.dtype(dtype)}: it is float32 or float64")
+        if precision == "float16" and np.dtype(dtype) != np.float32:
+            raise UsageError("precision 'float16' goes with dtype float32; leave one of them out")
         for what, count in (("shards", shards), ("accumulate", accumulate)):
             if count is not None and count < 1:
                 raise UsageError(f"{what} is {count}, and must be 1 or more")

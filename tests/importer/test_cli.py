@@ -16,8 +16,9 @@ from click.testing import CliRunner, Result
 
 from cortex.importer import load
 from cortex.importer.cli import main
-from cortex.importer.report import Report
 from cortex.runtime import repository
+from cortex.runtime.digests import digests
+from cortex.runtime.report import Report
 
 from .keras_files import dense_arrays, entry, functional, given, link, small_model, write
 
@@ -82,6 +83,7 @@ def test_json_is_one_object_of_the_schema(model: Path, tmp_path: Path) -> None:
     ]
     assert report.path
     assert json.loads((Path(report.path) / "report.json").read_text()) == json.loads(result.stdout)
+    assert report.files == digests(Path(report.path), repository.SERVED)
 
 
 def test_the_schema_is_a_stable_interface() -> None:
@@ -100,6 +102,7 @@ def test_the_schema_is_a_stable_interface() -> None:
         "seconds",
         "warnings",
         "notes",
+        "files",
     ]
     assert set(schema["$defs"]["LayerReport"]["properties"]) == {
         "name",
@@ -237,7 +240,7 @@ def files(tmp_path: Path) -> None:
         {"d": {"kernel:0": np.zeros((5, 3), np.float32)}},
     )
     (tmp_path / "a.json").write_text('{"a": 1}')
-    (tmp_path / "layers.yaml").write_text("layers: [1, 2]")
+    (tmp_path / "layers.yaml").write_text("config: [1, 2]")
     layers = [entry("Foo", "foo"), entry("Dense", "d", units=3)]
     (tmp_path / "foo.json").write_text(
         json.dumps({"class_name": "Sequential", "config": {"layers": layers}})

@@ -18,7 +18,7 @@ from cortex.importer.cli import main
 from cortex.importer.preprocessing import MODES, Mode, preprocessing_of, recognised
 from cortex.runtime.repository import ModelConfig, ModelVersion, write_config
 from cortex.serving.datatypes import DATATYPES
-from cortex.serving.pictures import PictureReader
+from cortex.serving.pictures import picture_reader
 
 from .application_cases import MODULES
 from .keras_files import dense_arrays, entry, functional, given, link, small_model, write
@@ -143,7 +143,7 @@ def test_pictures_become_what_keras_makes_of_them(applications: Path, name: str)
     file = io.BytesIO()
     Image.fromarray(made["pixels"]).save(file, "PNG")
     how = MODES[preprocessing_of(name)[0]]
-    reader = PictureReader("x", (-1, 5, 7, 3), DATATYPES["FP32"], how)
+    reader = picture_reader("x", (-1, 5, 7, 3), DATATYPES["FP32"], how)
     (found,) = reader.read([file.getvalue()], str)
     np.testing.assert_allclose(found, made[name], rtol=1e-5, atol=1e-5)
 

@@ -15,8 +15,8 @@ from cortex.importer import load
 from cortex.importer.cli import main
 from cortex.importer.imported import Imported
 from cortex.importer.reference import read_reference
-from cortex.importer.report import Report
 from cortex.runtime.errors import UnreadableFile, Unsupported
+from cortex.runtime.report import Report
 
 FULL = [
     "k1_dl4j_batchnorm_conv2d_tensorflow.h5",

@@ -223,7 +223,7 @@ def test_arrays_that_came_to_other_layers(tmp_path: Path) -> None:
 def test_an_error_of_keras_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cortex.importer.keras.witness.oracle.set_limits", lambda: None)
+    monkeypatch.setattr("cortex.importer.cage.set_limits", lambda: None)
     assert main("none", "none", "none", '{"package": "no_keras_at_all"}') == 1
     assert capsys.readouterr().err == "ModuleNotFoundError: No module named 'no_keras_at_all'\n"
 

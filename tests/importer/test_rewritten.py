@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cortex.importer.imported import Proof, read_model
-from cortex.importer.report import Report
 from cortex.importer.source import ModelSource
+from cortex.runtime.report import Report
 
 from .invented import invent, write_weights
 from .keras_files import entry, functional, given, link, write

@@ -145,6 +145,10 @@ def test_data_that_do_not_fit(given: Any, message: str) -> None:
         ({"shards": 0}, "shards is 0, and must be 1 or more"),
         ({"accumulate": 0}, "accumulate is 0, and must be 1 or more"),
         ({"dtype": np.float16}, "dtype float16: it is float32 or float64"),
+        (
+            {"dtype": np.float64, "precision": "float16"},
+            "precision 'float16' goes with dtype float32",
+        ),
     ],
 )
 def test_options_that_make_no_sense(options: Any, message: str) -> None:

@@ -127,6 +127,17 @@ class Group:
         check_numbers(where, found)
         return Deferred(local, found.shape, found.dtype, lambda: _read(reopen, inside))
 
+    def string(self, name: str) -> str:
+        """A dataset that is one string."""
+        found = self._find(name)
+        where = f"{self.where}/{shown(name)}"
+        if not isinstance(found, h5py.Dataset) or not h5py.check_string_dtype(found.dtype):
+            raise UnreadableFile(f"{where}: it is no text")
+        check_storage(where, found)
+        if found.shape != ():
+            raise UnreadableFile(f"{where}: it is {found.shape} texts, expected one")
+        return self._decoded(name, found[()])
+
     def numbers(self, dataset: str, attribute: str) -> tuple[int, ...] | None:
         """An attribute of a dataset that is a list of whole numbers; None if there is none."""
         value = _attribute(f"{self.where}/{shown(dataset)}", self._find(dataset), attribute)

@@ -8,11 +8,8 @@ evidence from outside. OPTIONS is a JSON object of the arguments of ``bear_witne
 from __future__ import annotations
 
 import json
-import os
-import resource
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -22,12 +19,8 @@ from typing import Any
 import numpy as np
 
 from ....runtime.check import Array
+from ...cage import in_a_cage
 from ..containers.hdf5 import Group, open_file
-
-SECONDS = 1800
-LONGEST_WORD = 200  # characters of what Keras says of a file
-LARGEST_FILE = 64 << 30  # bytes that the process may write to one file
-SMALLEST_SPACE = 64 << 30  # bytes; libraries reserve many more addresses than they use
 
 Named = dict[str, Any]
 """Symbolic tensors by the name of the layer, and call, they come from."""
@@ -36,34 +29,6 @@ Named = dict[str, Any]
 def main(model: str, inputs: str, answer: str, options: str = "{}") -> int:
     """What the process does; an error is one line."""
     return in_a_cage(lambda: bear_witness(model, inputs, answer, **json.loads(options)))
-
-
-def in_a_cage(work: Callable[[], None]) -> int:
-    """Does it under limits; 0, or 1 and a line that says what went wrong."""
-    set_limits()
-    try:
-        work()
-    except Exception as error:  # Keras raises whatever it likes about a file it cannot read
-        said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = textwrap.shorten(said[0] if said else "", LONGEST_WORD)
-        print(f"{type(error).__name__}: {told}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def set_limits() -> None:
-    """Bounds what the process may use, for the file may be hostile."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = {
-        resource.RLIMIT_AS: max(memory, SMALLEST_SPACE),
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: SECONDS * (os.cpu_count() or 1),
-        resource.RLIMIT_FSIZE: LARGEST_FILE,
-    }
-    for limit, number in limits.items():
-        _, most = resource.getrlimit(limit)
-        number = number if most == resource.RLIM_INFINITY else min(number, most)
-        resource.setrlimit(limit, (number, number))
 
 
 def bear_witness(

@@ -15,6 +15,7 @@ from typing import Any
 
 from ....runtime.check import Array
 from ....runtime.errors import Unsupported
+from ...cage import in_a_cage
 from ...source import ModelSource
 from ..arrays import Arrays, Shelf
 from ..build import in_order, shelf_inside, shelf_of
@@ -22,7 +23,7 @@ from ..file import read_file
 from ..layer import NEUTRAL
 from ..origin import Origin
 from ..wiring import Call, Constant, LayerFacts, Ref, Wiring, read_wiring
-from .oracle import Witnessed, flat, in_a_cage, read_arrays
+from .oracle import Witnessed, flat, read_arrays
 from .rewritten_layers import RECURRENT, FindArrays, Maker, assign
 from .vanished import MERGES
 

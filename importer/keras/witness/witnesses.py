@@ -7,10 +7,7 @@ the model as we rewrote it is run, which proves our arithmetic but not our readi
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +16,12 @@ import numpy as np
 
 from ....runtime.check import Array
 from ....runtime.errors import MissingExtra, Unsupported
-from ...report import Evidence
+from ....runtime.report import Evidence
+from ...cage import run_caged
 from ...source import ModelSource
 from ..file import KerasFile
 from ..wiring import read_wiring
 from .misread import misread
-from .oracle import SECONDS
 
 HERE = __name__.rpartition(".")[0]
 
@@ -187,22 +184,6 @@ def _link(path: Path, name: Path) -> str:
 
 def _run(witness: Witness, module: str, arguments: Sequence[str], answer: Path) -> str | None:
     """Runs a program of ours with the witness; what went wrong, if something did."""
-    environment = {**os.environ, **ENVIRONMENT, **witness.environment}
+    environment = {**ENVIRONMENT, **witness.environment}
     environment["KERAS_HOME"] = str(answer.parent)  # whose keras.json would change what it computes
-    answer.unlink(missing_ok=True)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", f"{HERE}.{module}", *arguments],
-            capture_output=True, text=True, errors="replace", timeout=SECONDS, env=environment,
-            cwd=answer.parent, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"it did not answer within {SECONDS} seconds"
-    if done.returncode == 0 and answer.exists():
-        return None
-    return next(_said(done.stderr), f"it ended with {done.returncode}")
-
-
-def _said(text: str) -> Iterator[str]:
-    """The lines of an error, from the last."""
-    return (line.strip() for line in reversed(text.splitlines()) if line.strip())
+    return run_caged(f"{HERE}.{module}", arguments, answer, environment)

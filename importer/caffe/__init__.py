@@ -1,0 +1,1 @@
+"""Caffe's files: architectures in text (prototxt), weights with their layers (caffemodel)."""

@@ -1,0 +1,1 @@
+"""Writes networks into files that other tools read: ONNX, Keras, safetensors."""

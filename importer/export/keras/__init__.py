@@ -1,0 +1,1 @@
+"""Writes networks as models of Keras 3, without Keras."""

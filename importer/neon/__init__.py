@@ -1,0 +1,1 @@
+"""Networks of neon: its pickles (.prm, .pkl), and the YAML of both of its generations."""

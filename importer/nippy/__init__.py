@@ -1,0 +1,1 @@
+"""Reads trained networks of thinktopic/cortex: Clojure maps, frozen by Nippy."""

@@ -1,0 +1,1 @@
+"""The table: one function an operator of ONNX, by family."""
