@@ -92,9 +92,17 @@ class Network:
         Raises:
             UnwritableFile: the disk will not have it; an older file is untouched.
         """
-        arrays = {name: self.parameters[name] for name in self.graph.parameters}
         with replacing(Path(path)) as stage:
-            weights.write(stage, arrays, {GRAPH: self.graph.to_json()})
+            self.write(stage)
+
+    def write(self, path: Path) -> None:
+        """``save`` into a file that nobody has yet.
+
+        Raises:
+            OSError: the disk will not have it; a part may be there.
+        """
+        arrays = {name: self.parameters[name] for name in self.graph.parameters}
+        weights.write(path, arrays, {GRAPH: self.graph.to_json()})
 
     @classmethod
     def load(cls, path: Path | str) -> Network:

@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx import AttributeProto, NodeProto, helper
 
-from ...runtime.errors import CortexError, GraphError, UnreadableFile, Unsupported
+from ...runtime.errors import GraphError, UnreadableFile, Unsupported
 from ...runtime.network import Network
 from ..builder import Builder, Value
 from ..options import Options
@@ -128,6 +128,8 @@ class Described:
             title = f"{self._file.path}: output {output.name!r}"
             if not isinstance(value, Value):
                 raise Unsupported(f"{title}: it is a constant")
+            if output.name in self._builder.inputs:
+                raise Unsupported(f"{title}: it is an input")
             outputs[output.name] = self._builder.plain(value, output.name)
         network = self._builder.network(outputs)
         if not any(network.graph.inputs):
@@ -148,8 +150,8 @@ def described(file: OnnxFile, shapes: Mapping[str, tuple[int, ...]] | None = Non
     """
     try:
         return Described(file, shapes or {})
-    except CortexError:
-        raise
+    except GraphError as error:
+        raise Unsupported(str(error)) from None
     except UnicodeDecodeError:
         raise not_text(file.path) from None
     except (RecursionError, OverflowError, MemoryError) as error:
@@ -163,6 +165,7 @@ def _check_table(file: OnnxFile) -> None:
         node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}"
         for node in graph.node
     )
+    kinds = [kind if kind.isprintable() else repr(kind) for kind in kinds]
     if missing := [kind for kind in kinds if kind not in CONVERTERS and kind not in FOLDS]:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
         raise Unsupported(", ".join(missing[:MOST_NAMED]) + more)

@@ -22,6 +22,13 @@ from .tensors import place
 from .witness import computed, reference, witness_name
 
 FORMAT = "onnx"
+NO_USE = {
+    "weights": "weights",
+    "architecture": "architecture",
+    "keras1_backend": "keras1-backend",
+    "substitutes": "substitute",
+}
+"""Options, by what ``ModelSource`` calls them."""
 
 
 def read(source: ModelSource) -> Reading | Unread:
@@ -31,9 +38,9 @@ def read(source: ModelSource) -> Reading | Unread:
         UnreadableFile: no ONNX model, damaged, or unsafe.
         UsageError: an option that says nothing of such a file.
     """
-    for name in ("weights", "architecture", "keras1_backend", "substitutes"):
+    for name, option in NO_USE.items():
         if getattr(source, name):
-            raise UsageError(f"{source.path}: an ONNX file has no use for --{name}")
+            raise UsageError(f"{source.path}: an ONNX file has no use for --{option}")
     try:
         return _read(source, read_file(source.path))
     except UnicodeDecodeError:
@@ -56,6 +63,7 @@ def _read(source: ModelSource, file: OnnxFile) -> Reading | Unread:
 
 def _notes(file: OnnxFile) -> tuple[str, ...]:
     producer = f"{file.model.producer_name} {file.model.producer_version}".strip()
+    producer = "".join(filter(str.isprintable, producer))
     return (f"opset {file.opset}" + (f", written by {producer[:60]}" if producer else ""),)
 
 

@@ -68,7 +68,7 @@ class Weights:
 
         if dtype not in DTYPES:
             what = "numbers that depend on open sizes" if dtype == "object" else dtype
-            raise Unsupported(f"{layer}: a constant of {what} is not supported")
+            raise Unsupported(f"{layer!r}: a constant of {what} is not supported")
         if dtype == "float32":
             trained = known.trained and len(known.shape) > 0
             return add(ops.Constant(known.shape, trained), value=self.name(known, free))
@@ -77,7 +77,7 @@ class Weights:
             values = tuple(int(n) for n in array.flat)
             return add(ops.Literal(values, array.shape, DTYPES[dtype]))
         if np.abs(array.astype(np.int64)).max() > LARGEST_EXACT:
-            raise Unsupported(f"{layer}: an array of {array.size} large integers is not supported")
+            raise Unsupported(f"{layer!r}: {array.size} large integers are not supported")
         floats = Known(array.astype(np.float32))
         constant = add(ops.Constant(array.shape), value=self.name(floats, free))
         return add(ops.Cast(DTYPES[dtype]), (constant,))

@@ -126,8 +126,10 @@ class Run:
         return array.reshape(*lead, -1, array.shape[-1])
 
 
-def bind(at: Frame, cell: Cell, inputs: Product, reverse: bool) -> tuple[Steps, Steps]:
+def bind(at: Frame, cell: Cell, inputs: Product | None, reverse: bool) -> tuple[Steps, Steps]:
     """Both passes of a layer of (x, mask, *initial states), giving (sequences, *last states).
+
+    ``inputs``: how the kernel is applied; None where x already is what a kernel gave.
 
     A step that the mask does not count hands the states on, and repeats the output before it: zeros
     where there is none.
@@ -156,7 +158,7 @@ class _Layer:
 
     at: Frame
     run: Run
-    inputs: Product
+    inputs: Product | None
     held: Held
     x: Array
     y: Array
@@ -165,7 +167,7 @@ class _Layer:
     room: Array
 
     @classmethod
-    def of(cls, at: Frame, run: Run, inputs: Product, reverse: bool) -> _Layer:
+    def of(cls, at: Frame, run: Run, inputs: Product | None, reverse: bool) -> _Layer:
         def timed(array: Array) -> Array:
             return None if array is None else array.swapaxes(0, 1)[:: -1 if reverse else 1]
 
@@ -178,10 +180,12 @@ class _Layer:
     def begin(self) -> list[Step]:
         """What the inputs give, and the states before the first step."""
         at, run, xp = self.at, self.run, self.at.xp
-        steps: list[Step] = [
-            partial(xp.copyto, self.room, self.x),
-            self.inputs.forward(at, _merged(self.room), at.p["kernel"], _merged(run.z)),
-        ]
+        steps: list[Step] = []
+        if self.inputs:
+            product = self.inputs.forward(at, _merged(self.room), at.p["kernel"], _merged(run.z))
+            steps += [partial(xp.copyto, self.room, self.x), product]
+        else:
+            steps.append(partial(xp.copyto, run.z, self.x))
         if "bias" in at.p:
             steps.append(add_bias(at, run.lines(run.z), self._of_inputs(at.p["bias"])))
         for i, state in enumerate(run.states, 2):
@@ -228,14 +232,16 @@ class _Layer:
         at, run, xp, room = self.at, self.run, self.at.xp, _merged(self.room)
         steps = [_set(xp, dx, run.slope(0, k)) for k, dx in enumerate(at.dx[2:]) if dx is not None]
         dz, copy = _merged(run.dz), partial(xp.copyto, self.room, self.x)
-        if "kernel" in at.dp:
+        if self.inputs and "kernel" in at.dp:
             steps += [copy, self.inputs.kernel_gradient(at, room, dz, at.dp["kernel"])]
         if "bias" in at.dp:
             steps.append(bias_gradient(at, run.lines(run.dz), self._of_inputs(at.dp["bias"])))
-        if self.dx is not None:
-            steps.append(self.inputs.input_gradient(at, dz, at.p["kernel"], room))
-            steps.append(partial(xp.copyto, self.dx, self.room))
-        return steps
+        if self.dx is None:
+            return steps
+        if not self.inputs:
+            return [*steps, partial(xp.copyto, self.dx, run.dz)]
+        steps.append(self.inputs.input_gradient(at, dz, at.p["kernel"], room))
+        return [*steps, partial(xp.copyto, self.dx, self.room)]
 
     def _of_inputs(self, bias: Array) -> Array:
         """The bias of the inputs: the first, where the recurrent product has one of its own."""

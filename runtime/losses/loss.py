@@ -10,6 +10,12 @@ from ..tensor import Tensor
 from .labels import put_labels
 from .mean import Mean
 
+SIGNED = {
+    "batch_normalization", "convolution", "dense", "einsum_dense", "locally_connected",
+    "log_softmax", "tanh", "transposed_convolution",
+}  # fmt: skip
+"""Operations whose outputs, of either sign, are no probabilities."""
+
 Passes = tuple[Array, Step, Step]
 """(each, forward, backward): forward writes the losses into ``each``, backward their slopes."""
 
@@ -46,6 +52,18 @@ class Loss:
         ``on`` is that output's type; ``at.fused`` says that it is to.
         """
         return False
+
+    def check_source(self, op: Operation | None) -> None:
+        """Refuses the output of an operation of which the loss makes no sense.
+
+        Raises:
+            ValueError: it wants probabilities, and these are none.
+        """
+        if self.wants and op and op.kind in SIGNED:
+            raise ValueError(
+                f"it is of probabilities, and {op.kind} puts out any numbers; "
+                f"let a {self.wants} follow, and the loss be on that"
+            )
 
     def put(self, into: Array, rows: Array, name: str, on: Tensor) -> None:
         """Writes rows of the target ``name`` to where a plan reads them.

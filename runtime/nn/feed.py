@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data import INPUT, Arrays, Batch, Dataset
 from ..errors import UsageError
+from ..ops import Embedding
 from ..tensor import Tensor
 from ..training.model import Model
 
@@ -42,14 +43,15 @@ def fed(data: Data, model: Model, *, seed: int = 0, targets: bool = True) -> Dat
         first: Batch = next(iter(source.batches(1)))
     except StopIteration:
         raise UsageError("the data are empty") from None
-    return _Fed(source, _names(wanted, first, model), _inputs(model))
+    return _Fed(source, _names(wanted, first, model), model)
 
 
 class _Fed:
     """A dataset whose arrays have other names and shapes."""
 
-    def __init__(self, of: Dataset, names: Mapping[str, str], inputs: Mapping[str, Tensor]) -> None:
-        self.of, self._names, self._inputs = of, names, inputs
+    def __init__(self, of: Dataset, names: Mapping[str, str], model: Model) -> None:
+        self.of, self._names, self._inputs = of, names, _inputs(model)
+        self._vocabularies = _vocabularies(model)
 
     def __len__(self) -> int:
         return len(self.of)
@@ -64,6 +66,8 @@ class _Fed:
         tensor = self._inputs.get(name)
         if tensor is None:
             return array
+        if name in self._vocabularies:
+            _check_ids(name, array, self._vocabularies[name])
         sizes = tensor.shape[1:]
         if len(sizes) + 1 == array.ndim or any(isinstance(size, str) for size in sizes):
             return array
@@ -86,6 +90,25 @@ def _dataset(data: Data, seed: int) -> Dataset:
 def _inputs(model: Model) -> Mapping[str, Tensor]:
     graph = model.network.graph
     return {name: type_ for name, type_ in graph.inputs.items() if name not in graph.states}
+
+
+def _vocabularies(model: Model) -> Mapping[str, int]:
+    """By input how many ids it may have, where a table looks them up.
+
+    A network takes the nearest row for any other, but whoever trains is told.
+    """
+    found: dict[str, int] = {}
+    for node in model.network.graph.nodes:
+        if isinstance(node.op, Embedding):
+            (name,), size = node.inputs, node.op.vocabulary
+            found[name] = min(size, found.get(name, size))
+    return found
+
+
+def _check_ids(name: str, ids: Array, size: int) -> None:
+    if ids.size and not 0 <= ids.min() <= ids.max() < size:
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise UsageError(f"input {name!r}: {wrong} is no id of its table; they are 0 to {size - 1}")
 
 
 def _wanted(model: Model, targets: bool) -> Sequence[str]:

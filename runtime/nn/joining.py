@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import Any, Literal
+from typing import Literal
 
 from .. import ops
 from ..op import Operation
 from ..tensor import Tensor
-from .layers import LayerSpec, layer
+from .layers import Layers, LayerSpec, layer
 from .net import Net
 
 Joined = Literal["+", "*", "average", "maximum", "minimum"]
@@ -87,7 +87,7 @@ class Branch(LayerSpec):
     are concatenated along.
     """
 
-    branches: Sequence[Sequence[Any]]
+    branches: Sequence[Layers]
     operation: Joined | Literal["concatenate"] = "concatenate"
     axis: int = field(default=-1, kw_only=True)
 
@@ -113,7 +113,7 @@ class Branch(LayerSpec):
 class Residual(LayerSpec):
     """Its layers' output plus its input."""
 
-    layers: Sequence[Any]
+    layers: Layers
 
     def build(self, net: Net, name: str, *x: str) -> str:
         return Branch([[], self.layers], "+").build(net, name, *x)

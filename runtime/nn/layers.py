@@ -8,7 +8,7 @@ a bare number means, the argument has a name and must be given by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
@@ -89,6 +89,10 @@ class LayerSpec:
             treatment=treatment,
             frozen=self.frozen,
         )
+
+
+Layers = Sequence[LayerSpec | Sequence[Any]]
+"""Layers one after another; a list among them is a block, whose layers stand in its place."""
 
 
 @dataclass_transform(frozen_default=True)

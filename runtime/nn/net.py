@@ -142,10 +142,6 @@ class Net:
         at = self._treatments.get(term.on, Treatment())
         self._treatments[term.on] = penalized(at, term)
 
-    def hold(self, parameter: str) -> None:
-        """Leaves a parameter as it begins."""
-        self._treatments[parameter] = Treatment(factor=0)
-
     def named(self, name: str, value: str, kind: str) -> None:
         """Makes a value the output of a layer."""
         self.layers[name] = Layer(value, kind)

@@ -17,7 +17,7 @@ from .. import ops
 from ..op import Operation
 from ..tensor import Tensor
 from .connected import NORMALIZATION
-from .initializers import Shape, identity, orthogonal
+from .initializers import Shape, orthogonal
 from .joining import JOINS
 from .layers import LayerSpec, layer
 from .net import Net
@@ -36,8 +36,7 @@ class Recurrence(LayerSpec):
         reverse: it begins with the last step.
         states_from: the recurrent layer, as wide, whose last states it begins with.
         normalize: batch normalization of what the inputs give, over all steps (Laurent et al.
-            2016); the layer then reads its inputs through ``product/kernel``, and ``kernel`` is the
-            identity, and stays it.
+            2016); the kernel is then called ``product/kernel``.
     """
 
     activation: str = "tanh"
@@ -82,11 +81,7 @@ class Recurrence(LayerSpec):
         initial: dict[str, Any] = {"recurrent_kernel": orthogonal(1.0), **self.initial}
         if self.bias:
             initial = {"bias": self._bias, **initial}
-        if self.normalize:
-            initial["kernel"] = identity
         value = replace(self, initial=initial).add(net, self.cell(reverse), name, *inputs)
-        if self.normalize:
-            net.hold(f"{name}/kernel")
         if self.stateful:
             for i, state in enumerate(self.states, 1):
                 net.carry(f"{name}/{state}", f"{value}:{i}")
@@ -96,8 +91,8 @@ class Recurrence(LayerSpec):
         """What the inputs give the cell before its states are added, brought to one scale."""
         if net.types[sequence].rank != 3:
             raise ValueError("needs a batch of sequences of vectors")
-        kernel = self.cell(reverse).params(net.types[sequence])["kernel"]
-        product = ops.Dense(int(kernel.shape[-1]), use_bias=False)
+        width = self.cell(reverse).params(net.types[sequence])["recurrent_kernel"].shape[-1]
+        product = ops.Dense(int(width), use_bias=False)
         value = self.add(net, product, f"{name}/product", sequence)
         return self.add(net, NORMALIZATION, f"{name}/normalization", value)
 
@@ -127,7 +122,9 @@ class SimpleRNN(Recurrence):
     units: int
 
     def cell(self, reverse: bool) -> Operation:
-        return ops.SimpleRNN(self.units, named(self.activation), self.bias, reverse)
+        return ops.SimpleRNN(
+            self.units, named(self.activation), self.bias, reverse, projected=self.normalize
+        )
 
 
 @layer("lstm")
@@ -145,7 +142,7 @@ class LSTM(Recurrence):
 
     def cell(self, reverse: bool) -> Operation:
         gates = (named(self.activation), named(self.gate_activation))
-        return ops.LSTM(self.units, *gates, self.bias, reverse)
+        return ops.LSTM(self.units, *gates, self.bias, reverse, projected=self.normalize)
 
     def _bias(self, shape: Shape, rng: np.random.Generator) -> Any:
         bias = np.zeros(shape)
@@ -163,7 +160,9 @@ class GRU(Recurrence):
 
     def cell(self, reverse: bool) -> Operation:
         gates = (named(self.activation), named(self.gate_activation))
-        return ops.GRU(self.units, *gates, self.reset_after, self.bias, reverse)
+        return ops.GRU(
+            self.units, *gates, self.reset_after, self.bias, reverse, projected=self.normalize
+        )
 
 
 def named(activation: str) -> str:

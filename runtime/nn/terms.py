@@ -9,12 +9,6 @@ from ..errors import GraphError
 from ..losses import Term
 from .net import Net
 
-SIGNED = {
-    "batch_normalization", "convolution", "dense", "einsum_dense", "locally_connected",
-    "log_softmax", "tanh", "transposed_convolution",
-}  # fmt: skip
-"""Operations whose outputs, of either sign, are no probabilities."""
-
 
 def resolve(net: Net, terms: Sequence[Term], outputs: Mapping[str, str]) -> list[Term]:
     """The terms with layers replaced by values, and a target for those that name none.
@@ -36,20 +30,11 @@ def resolve(net: Net, terms: Sequence[Term], outputs: Mapping[str, str]) -> list
             raise GraphError(f"a loss is on {term.on!r}, but no layer or value is called that")
         try:
             term.loss.target(net.types[term.on])
+            term.loss.check_source(net.source(term.on))
         except ValueError as error:
             raise GraphError(f"the loss on {term.on!r}: {error}") from None
-        _check_probabilities(net, term)
         found.append(term)
     return [_with_target(term, found, outputs) for term in found]
-
-
-def _check_probabilities(net: Net, term: Term) -> None:
-    op = net.source(term.on)
-    if term.loss.wants and op and op.kind in SIGNED:
-        raise GraphError(
-            f"the loss on {term.on!r}: it is of probabilities, and {op.kind} puts out any numbers; "
-            f"let a {term.loss.wants} follow, and the loss be on that"
-        )
 
 
 def _with_target(term: Term, terms: Sequence[Term], outputs: Mapping[str, str]) -> Term:

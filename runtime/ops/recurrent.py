@@ -3,6 +3,8 @@
 Each has inputs (x, mask, *initial states): x (N, steps, inputs), mask (N, steps), a state (N,
 units); all but x may be left out. Its outputs are (sequences (N, steps, units), *last states).
 
+The input of a ``projected`` layer is x @ kernel already, all gates of it, and it has no kernel.
+
 Where the mask is false the states are held, and the output repeats the one before it; that is zeros
 where there is none, even if there is an initial state. ``reverse`` begins with the last step; the
 sequences are in the order of time all the same.
@@ -12,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..frame import Frame
 from ..kernels import lstm, recurrent
@@ -72,6 +76,7 @@ class Recurrent(Operation):
     activation: str
     use_bias: bool
     reverse: bool
+    projected: bool
 
     @property
     def _cell(self) -> RecurrentCell:
@@ -88,11 +93,9 @@ class Recurrent(Operation):
 
     def params(self, x: Tensor, *given: Tensor | None) -> Mapping[str, Param]:
         width = self.units * self._cell.gates
-        kernels = {
-            "kernel": Param((x.shape[-1], width)),
-            "recurrent_kernel": Param((self.units, width)),
-        }
-        return kernels | ({"bias": self._bias(width)} if self.use_bias else {})
+        kernel = {} if self.projected else {"kernel": Param((x.shape[-1], width))}
+        recurrent_kernel = {"recurrent_kernel": Param((self.units, width))}
+        return kernel | recurrent_kernel | ({"bias": self._bias(width)} if self.use_bias else {})
 
     def _bias(self, width: int) -> Param:
         return Param((width,))
@@ -111,10 +114,13 @@ class Recurrent(Operation):
             raise ValueError(f"{self.units} units are none")
         state = Tensor((x.shape[0], self.units))
         check_recurrent(x, mask, states, state.shape, self._gates)
+        width = self.units * self._cell.gates
+        if self.projected and x.shape[-1] != width:
+            raise ValueError(f"needs what a kernel gave, vectors of {width}, not of {x.shape[-1]}")
         return Tensor((*x.shape[:2], self.units)), *[state] * len(states)
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        return recurrent.bind(at, self._cell, MATRIX, self.reverse)
+        return recurrent.bind(at, self._cell, None if self.projected else MATRIX, self.reverse)
 
     def onnx(
         self,
@@ -127,13 +133,18 @@ class Recurrent(Operation):
         states = [*given, *[None] * (self._cell.states - len(given))]
         native = self._native
         if native.exists:
+            if self.projected:  # ONNX's always have a kernel
+                p = {**p, "kernel": tape.constant(np.eye(self.units * self._cell.gates))}
             if mask is None:
                 return native.onnx(tape, p, x, states)
             return native.masked(tape, p, x, mask, states)
         bias = p.get("bias")
         if bias is not None and bias.rank == 2:  # the other is the recurrent product's
             bias = tape.op("Gather", [bias, tape.constant(0)], rank=1, axis=0)
-        z = MATRIX.onnx(tape, p["kernel"], bias)(tape.last(x))
+        if not self.projected:
+            z = MATRIX.onnx(tape, p["kernel"], bias)(tape.last(x))
+        else:
+            z = tape.op("Add", [tape.last(x), bias]) if bias else tape.last(x)
         body = self._cell.onnx(tape, p)
         return scan(tape, body, z, mask, states, self.units, self.reverse)
 
@@ -152,7 +163,12 @@ class Recurrent(Operation):
             make = cls(2, reverse=reverse)  # pyright: ignore[reportCallIssue]
             found += [(make, [x, None, *states]), (make, [open_x, open_mask, *states])]
         one = cls(2)  # pyright: ignore[reportCallIssue]
-        return [*found, (one, [Tensor(("N", 1, 3))]), (one, [x, mask, *[None] * len(states)])]
+        found += [(one, [Tensor(("N", 1, 3))]), (one, [x, mask, *[None] * len(states)])]
+        z, open_z = (Tensor((*its.shape[:2], 2 * one._cell.gates)) for its in (x, open_x))
+        for given in options:
+            make = cls(2, projected=True, **given)  # pyright: ignore[reportCallIssue]
+            found += [(make, [z]), (make, [open_z, open_mask, *states])]
+        return found
 
 
 @operation("simple_rnn", any_dtype=True)
@@ -166,6 +182,7 @@ class SimpleRNN(Recurrent):
     activation: str = "tanh"
     use_bias: bool = True
     reverse: bool = False
+    projected: bool = False
 
     @property
     def _cell(self) -> RecurrentCell:
@@ -197,6 +214,7 @@ class LSTM(Recurrent):
     recurrent_activation: str = "sigmoid"
     use_bias: bool = True
     reverse: bool = False
+    projected: bool = False
 
     @property
     def _gates(self) -> Sequence[str]:
@@ -214,7 +232,8 @@ class LSTM(Recurrent):
         return Native("LSTM", self.units, order, [gate, activation, activation], self.reverse)
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        if (self.activation, self.recurrent_activation) == ("tanh", "sigmoid"):
+        usual = (self.activation, self.recurrent_activation) == ("tanh", "sigmoid")
+        if usual and not self.projected:
             return lstm.bind(at, self.reverse)
         return super().bind(at)
 
@@ -254,6 +273,7 @@ class GRU(Recurrent):
     reset_after: bool = True
     use_bias: bool = True
     reverse: bool = False
+    projected: bool = False
 
     @property
     def _gates(self) -> Sequence[str]:
@@ -272,7 +292,8 @@ class GRU(Recurrent):
         )
 
     def bind(self, at: Frame) -> tuple[Steps, Steps]:
-        if (self.activation, self.recurrent_activation) == ("tanh", "sigmoid"):
+        usual = (self.activation, self.recurrent_activation) == ("tanh", "sigmoid")
+        if usual and not self.projected:
             layer = ResetAfter if self.reset_after else ResetBefore
             return layer(at, self.reverse).bind()
         return super().bind(at)

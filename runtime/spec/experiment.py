@@ -12,7 +12,9 @@ from .. import nn
 from ..device import array_module
 from ..errors import UsageError
 from ..training import checkpoint
+from ..training.logs import figure
 from ..training.loop import Listener, Run
+from ..training.model import Model
 from ..training.trainer import Trainer
 from .examples import datasets
 from .listeners import listeners
@@ -28,6 +30,7 @@ def build(spec: Spec, told: Sequence[Listener] = ()) -> Run:
         CortexError: the data, the network or the losses do not fit together.
     """
     model = model_of(spec)
+    _check_labels(spec, model)
     training, validation = datasets(spec, model)
     trainer = Trainer(
         model,
@@ -63,9 +66,17 @@ def train(spec: Spec, *, resume: bool = False, bar: bool = True) -> Run:
     run.train()
     best = run.best
     if best:
-        told = ", ".join(f"{name} {value:.4f}" for name, value in best.metrics.items())
-        click.echo(f"best: epoch {best.number}, {told or f'loss {best.loss:.4f}'}")
+        told = ", ".join(f"{name} {figure(value)}" for name, value in best.metrics.items())
+        click.echo(f"best: epoch {best.number}, {told or f'loss {figure(best.loss)}'}")
     return run
+
+
+def _check_labels(spec: Spec, model: Model) -> None:
+    graph, count = model.network.graph, len(spec.labels)
+    name, value = next(iter(graph.outputs.items()))
+    classes = graph.types[value].shape[-1]
+    if count and classes not in (count, 1):  # one number may stand for two classes
+        raise UsageError(f"labels: {count} for the {classes} classes of {name!r}")
 
 
 def _newest(spec: Spec) -> Path:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    RootModel,
+    Tag,
+)
 
 from .. import data, losses
 from ..live.listener import LivePage
-from ..nn import LAYERS, LayerSpec, initializers
+from ..nn import LAYERS, initializers, layers
 from ..optim import rules
 from ..optim.schedules import (
     Schedule,
@@ -51,6 +59,8 @@ LOGS: Mapping[str, type[Any]] = {
     ".h5": Hdf5History,
 }
 """By what a log's name ends in."""
+DEEPEST = 64
+"""Lists and mappings that layers of a spec may lie in, one within the other."""
 LISTENERS: Mapping[str, type[Any]] = {
     "best": Best,
     "checkpoints": Checkpoints,
@@ -123,12 +133,23 @@ def _learning_rate(value: Any) -> Any:
     return value
 
 
+def _shallow(layers: Any) -> Any:
+    """Refuses what lies so deep that to build it would take more stack than there is."""
+    level = [layers] if isinstance(layers, list) else []
+    for _ in range(DEEPEST):
+        inner = (it.values() if isinstance(it, Mapping) else it for it in level)
+        level = [it for each in inner for it in each if isinstance(it, (list, Mapping))]
+    if level:
+        raise ValueError(f"more than {DEEPEST} lists and mappings lie within each other here")
+    return layers
+
+
 def _union(*members: Any) -> Any:
     return Union[members]  # noqa: UP007  of a tuple
 
 
 if TYPE_CHECKING:
-    AnyLayer = LayerSpec
+    Layers = list[Any]
     AnyLoss = losses.Loss
     AnyOptimizer = rules.Optimizer
     AnySource = data.Source
@@ -145,7 +166,20 @@ else:
     )
     _steady = named(SCHEDULES)  # what a warm-up ends in
     _schedule = named({**SCHEDULES, "warm_up": warm_up}, {Schedule: _steady})
-    AnyLayer = named(LAYERS, by_field={"initial": Mapping[str, _initializer]})
+
+    class LayerList(RootModel):
+        """Layers one after another; a list among them is a block, as YAML's anchors repeat it."""
+
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+
+        root: Annotated[list[_LayerOrBlock], BeforeValidator(_shallow)]
+
+    Layers = Annotated[LayerList, AfterValidator(attrgetter("root"))]
+    _layer = named(LAYERS, {layers.Layers: Layers}, {"initial": Mapping[str, _initializer]})
+    _LayerOrBlock = Annotated[
+        _union(Annotated[_layer, Tag("one")], Annotated[Layers, Tag("block")]),
+        Discriminator(lambda it: "block" if isinstance(it, (list, tuple)) else "one"),
+    ]
     AnyLoss = named(losses.NAMED)
     AnyOptimizer = Annotated[
         named(OPTIMIZERS, {Schedule: _schedule}), BeforeValidator(_learning_rate)

@@ -23,7 +23,7 @@ def fault(error: ValidationError, document: Any) -> str:
     told = [(*_told(each, document), each["type"]) for each in found]
     where = told[0][0]
     # Of a union every member says what it misses: the one that got furthest into it was meant.
-    same = [each for each in told if each[0] == where or each[0].startswith(f"{where}.")]
+    same = [each for each in told if _within(each[0], where) or _within(where, each[0])]
     if isinstance(found[0]["input"], (Mapping, list)):
         where, what, _ = max(same, key=lambda each: (each[0].count("."), each[2] in MEANT))
     else:
@@ -83,6 +83,10 @@ def _at(document: Any, path: Sequence[str]) -> Any:
     for part in path:
         document = document[int(part) if isinstance(document, list) else part]
     return document
+
+
+def _within(place: str, whole: str) -> bool:
+    return f"{place}.".startswith(f"{whole}.")
 
 
 def _joined(path: Sequence[str]) -> str:

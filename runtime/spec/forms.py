@@ -117,7 +117,7 @@ def _default(at: Field[Any]) -> Any:
 
 def _replaced(annotation: Any, instead: Mapping[Any, Any]) -> Any:
     """The annotation with what stands for each type in it."""
-    if isinstance(annotation, type) and annotation in instead:
+    if annotation in instead:
         return instead[annotation]
     origin: Any
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

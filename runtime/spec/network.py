@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .. import nn
 from ..errors import GraphError, UsageError
@@ -48,7 +49,7 @@ def _learning(model: Model, key: str, ways: Mapping[str, Treatment | Optimizer])
         raise GraphError(f"{key}: {error}") from None
 
 
-def _new(layers: Sequence[nn.LayerSpec], seed: int) -> Model:
+def _new(layers: Sequence[Any], seed: int) -> Model:
     try:
         return nn.sequential(layers, seed=seed)
     except GraphError as error:
@@ -87,6 +88,7 @@ def _with_losses(model: Model, losses: Sequence[LossTerm]) -> Model:
     """The model with the losses of the spec, and the usual ones on outputs that it has none for."""
     graph = model.network.graph
     values = {name: layer.value for name, layer in graph.layers.items()}
+    sources = {node.name: node.op for node in graph.nodes}
     usual = next((term.target for term in model.terms), "target")
     target = {term.on: term.target for term in model.terms}
     found: list[Term] = []
@@ -102,6 +104,7 @@ def _with_losses(model: Model, losses: Sequence[LossTerm]) -> Model:
         try:
             if at.loss.target(graph.types[on]):
                 judged.add(on)
+            at.loss.check_source(sources.get(on))
         except ValueError as error:
             raise GraphError(f"losses.{place}.loss: {error}") from None
     kept = (term for term in model.terms if term.on not in judged)

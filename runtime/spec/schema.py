@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     TypeAdapter,
     ValidationError,
@@ -23,12 +22,12 @@ from ..optim.schedules import rate_at
 from .families import (
     LOGS,
     AnyAugmentation,
-    AnyLayer,
     AnyListener,
     AnyLoss,
     AnyMeasure,
     AnyOptimizer,
     AnySource,
+    Layers,
 )
 from .faults import fault
 from .forms import Strict
@@ -37,18 +36,7 @@ Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
 
 
-def _flat(layers: Any) -> Any:
-    """Layers of which some are lists: how YAML's anchors repeat a block."""
-    if not isinstance(layers, list):
-        return layers
-    found: list[Any] = []
-    for each in cast(list[Any], layers):
-        found += _flat(each) if isinstance(each, list) else [each]
-    return found
-
-
 Shape = tuple[Count | str, ...]
-Layers = Annotated[tuple[AnyLayer, ...], BeforeValidator(_flat)]
 
 
 class Base(Strict, use_attribute_docstrings=True):
@@ -64,7 +52,7 @@ class Base(Strict, use_attribute_docstrings=True):
     """The layer up to which nothing learns; true: nothing that was there learns."""
     after: str = ""
     """The layer that ``layers`` follow; by default the only output."""
-    layers: Layers = ()
+    layers: Layers = Field(default_factory=list)
     """What follows."""
 
 

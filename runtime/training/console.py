@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from ..data import Batch
 from .evaluation import LOSS
-from .logs import VALIDATION_LOSS
+from .logs import VALIDATION_LOSS, figure
 from .loop import Epoch, Listener, Run
 
 REFRESH = 0.1  # seconds
@@ -45,18 +45,18 @@ class Console(Listener):
         if self._bar is None:
             self._open(run, loss)
         assert self._bar
-        self._bar.update(self._task, completed=run.steps_done, loss=loss)
+        self._bar.update(self._task, completed=run.steps_done, loss=figure(loss))
 
     def epoch(self, run: Run, epoch: Epoch) -> None:
         self._close()
         of = f"/{run.epochs}" if run.epochs else ""
-        parts = [f"epoch {epoch.number}{of}", f"{LOSS} {epoch.loss:.4f}"]
+        parts = [f"epoch {epoch.number}{of}", f"{LOSS} {figure(epoch.loss)}"]
         for name, value in epoch.metrics.items():
-            parts.append(f"{VALIDATION_LOSS if name == LOSS else name} {value:.4f}")
+            parts.append(f"{VALIDATION_LOSS if name == LOSS else name} {figure(value)}")
         parts += [f"rate {epoch.rate:.3g}", f"{epoch.seconds:.1f} s"]
         self._say("  ".join([*parts, *["new best"] * epoch.best]))
         if epoch.terms:
-            terms = " + ".join(f"{name} {value:.4f}" for name, value in epoch.terms.items())
+            terms = " + ".join(f"{name} {figure(value)}" for name, value in epoch.terms.items())
             self._say(f"  {LOSS} = {terms}")
 
     def note(self, run: Run, text: str) -> None:
@@ -81,13 +81,15 @@ class Console(Listener):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(LOSS + " {task.fields[loss]:.4f}"),
+            TextColumn(LOSS + " {task.fields[loss]}"),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
         title = f"epoch {len(run.history) + 1}"
-        self._task = bar.add_task(title, total=run.steps, completed=run.steps_done, loss=loss)
+        self._task = bar.add_task(
+            title, total=run.steps, completed=run.steps_done, loss=figure(loss)
+        )
         bar.start()
         self._bar = bar
 

@@ -18,6 +18,11 @@ from .loop import Epoch, Listener, Run
 VALIDATION_LOSS = f"validation {LOSS}"
 
 
+def figure(value: float) -> str:
+    """A loss or a measure as a line for people has it: four places, or as many as show it."""
+    return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"
+
+
 def row(epoch: Epoch) -> Mapping[str, Any]:
     """An epoch as a row of a table; the measures stand under their names."""
     measures = dict(epoch.metrics)

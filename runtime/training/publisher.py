@@ -126,7 +126,7 @@ def publish(
     inputs = _inputs(network, batch)
     with install(root, name) as target:
         weights, place = target.path / WEIGHTS, root / name / str(target.version)
-        single.save(weights)
+        single.write(weights)
         target.model.write_bytes(export(single, WeightsFile.open(weights)).SerializeToString())
         check, differences = _proved(single, target.model, inputs)
         write_check(target.path / CHECK, check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cortex.runtime.errors import Unsupported
 from cortex.runtime.ir import Graph, Layer, Node
 from cortex.runtime.network import Network
 from cortex.runtime.op import OPERATIONS, Example
-from cortex.runtime.tensor import Tensor
+from cortex.runtime.tensor import Param, Tensor
 
 
 def of_examples(examples: Sequence[Example]) -> Network:
@@ -34,20 +35,25 @@ def of_examples(examples: Sequence[Example]) -> Network:
     layers = {node.name: Layer(node.name, node.op.kind) for node in nodes}
     graph = Graph(inputs, tuple(nodes), outputs, layers)
     rng = np.random.default_rng(0)
-    drawn = {name: rng.uniform(0.2, 1, spec.shape) for name, spec in graph.parameters.items()}
+    drawn = {n: rng.uniform(0.2, 1, sizes_of(p)) for n, p in graph.parameters.items()}
     return Network(graph, {name: array.astype(np.float32) for name, array in drawn.items()})
 
 
-def inputs_of(network: Network) -> dict[str, np.ndarray]:
+def sizes_of(param: Param) -> tuple[int, ...]:
+    """The shape of a parameter, none of whose sizes is open."""
+    return tuple(int(n) for n in param.shape)
+
+
+def inputs_of(network: Network) -> dict[str, Any]:
     """Something to run it on: numbers that every function takes."""
     rng = np.random.default_rng(1)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Any] = {}
     for name, tensor in network.graph.inputs.items():
         first = 2 if isinstance(tensor.shape[0], str) else tensor.shape[0]
         shape = [first, *(4 if isinstance(n, str) else n for n in tensor.shape[1:])]
         if tensor.dtype == "float":
-            op = next(node.op for node in network.graph.nodes if name in node.inputs)
-            low, high = op.domain or (-1.0, 1.0)
+            users = [node.op for node in network.graph.nodes if name in node.inputs]
+            low, high = next((op.domain for op in users if op.domain), (-1.0, 1.0))
             found[name] = rng.uniform(low, high, shape).astype(np.float32)
         else:
             found[name] = rng.integers(0, 2, shape).astype(tensor.dtype)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,28 +14,32 @@ import pytest
 import cortex.runtime.ops as ops
 from cortex.importer import load
 from cortex.importer.export.exported import export_to
+from cortex.importer.export.keras import containers
 from cortex.importer.export.keras.containers import write_archive, write_hdf5
 from cortex.importer.export.keras.model import Arguments, KerasLayer, Output
 from cortex.importer.export.keras.order import in_order
 from cortex.importer.export.keras.writer import keras_model
 from cortex.importer.export.model import Source
 from cortex.importer.imported import Imported
+from cortex.importer.keras.containers.hdf5 import Group
+from cortex.importer.sample import sample_inputs
 from cortex.runtime.errors import Unsupported
 from cortex.runtime.ir import Graph, Layer, Node
 from cortex.runtime.network import Network
 from cortex.runtime.op import OPERATIONS
 from cortex.runtime.tensor import Tensor
 
-from .exported_cases import inputs_of, of_examples, refused, written
+from .exported_cases import inputs_of, of_examples, refused, sizes_of, written
+from .real_keras import keep, real_keras
 from .test_corpus import FULL, WEIGHTS_AND_JSON, loaded
 
 WRITERS = {".h5": write_hdf5, ".keras": write_archive}
 X = Tensor(("N", 4))
 
 NO_FORM = {
-    "constant", "count_words", "gaussian_blur", "gibbs_sampling", "literal", "locally_connected",
-    "lookup", "lookup_text", "lower", "remove_characters", "roi_pooling", "split_batch",
-    "split_text", "text_of", "token_counts",
+    "constant", "count_words", "gather", "gaussian_blur", "gibbs_sampling", "leading", "literal",
+    "locally_connected", "lookup", "lookup_text", "lower", "remove_characters", "roi_pooling",
+    "split_batch", "split_text", "text_of", "token_counts",
 }  # fmt: skip
 """Kinds that are refused, that stand for constants, or whose examples have no batch."""
 
@@ -60,6 +62,7 @@ def read_again(network: Network, path: Path) -> Network:
 
 
 def test_what_has_no_form_is_known() -> None:
+    """An operation that is new has a form, or is named here."""
     assert set(refused()) == NO_FORM
 
 
@@ -76,7 +79,7 @@ def chain(*nodes: Node, inputs: dict[str, Tensor] | None = None, **more: Any) ->
     outputs = more.pop("outputs", {"y": nodes[-1].name})
     graph = Graph(inputs or {"x": X}, nodes, outputs, **more)
     rng = np.random.default_rng(2)
-    drawn = {name: rng.normal(size=spec.shape) for name, spec in graph.parameters.items()}
+    drawn = {name: rng.normal(size=sizes_of(spec)) for name, spec in graph.parameters.items()}
     return Network(graph, {name: array.astype(np.float32) for name, array in drawn.items()})
 
 
@@ -95,6 +98,15 @@ def test_a_shared_layer_is_one_layer(ending: str, tmp_path: Path) -> None:
     again = read_again(network, tmp_path / f"m{ending}")
     same(network, again, inputs_of(network))
     assert len(again.graph.parameters) == 4
+
+
+def test_many_layers_are_listed_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "MOST_NAMES", 2)
+    network = chain(*(dense(f"d{i}", f"d{i - 1}" if i else "x") for i in range(5)))
+    same(network, read_again(network, tmp_path / "m.h5"), inputs_of(network))
+    with h5py.File(tmp_path / "m.h5") as file:
+        pieces = [f"layer_names{i}" for i in range(3)]
+        assert set(pieces) <= set(file["model_weights"].attrs)
 
 
 def test_arrays_that_other_operations_share_are_told(tmp_path: Path) -> None:
@@ -127,7 +139,7 @@ def test_what_leads_nowhere_is_left_out_but_inputs_stay(tmp_path: Path) -> None:
 
 def test_what_depends_on_no_input_is_a_constant(tmp_path: Path) -> None:
     network = chain(
-        Node("ids", ops.Literal((0, 2), (2,))),
+        Node("ids", ops.Literal((0, 2), (2,)), ()),
         Node("table", ops.Embedding(3, 4), ("ids",), {"table": "table"}, "positions"),
         Node("plain", ops.Constant((4,)), (), {"value": "shift"}),
         Node("sum", ops.Add(), ("x", "table", "plain")),
@@ -164,8 +176,8 @@ REFUSED = {
     "an output that is constant": (chain(Node("c", ops.Constant((4,)), (), {"value": "v"})),
                                    "output 'y'"),
     "a large constant": (chain(Node("c", ops.Constant((300, 300)), (), {"value": "v"}, "big"),
-                               Node("e", ops.Einsum("ab,bc->ac"), ("x", "c")),
-                               inputs={"x": Tensor(("N", 300))}), "'big'.*90,000"),
+                               Node("e", ops.Add(), ("x", "c")),
+                               inputs={"x": Tensor(("N", 300, 300))}), "'big'.*90,000"),
     "strings": (chain(Node("same", ops.Reshape((2, 1)), ("x",)),
                       inputs={"x": Tensor(("N", 2), "string")}), "input 'x'.*strings"),
 }  # fmt: skip
@@ -188,8 +200,7 @@ def test_an_archive_is_what_keras_saves(tmp_path: Path) -> None:
         archive.extract("model.weights.h5", tmp_path)
     assert [layer["class_name"] for layer in config["layers"]].count("InputLayer") == 2
     with h5py.File(tmp_path / "model.weights.h5") as file:
-        names: list[str] = []
-        file.visititems(lambda name, at: names.append(name) if hasattr(at, "shape") else None)
+        names = list(Group(path, file).datasets())
     lstm = [f"layers/lstm/cell/vars/{i}" for i in range(3)]
     assert sorted(names) == ["layers/dropout/seed_generator/vars/0", *lstm]
 
@@ -212,9 +223,7 @@ def test_layers_are_counted_as_keras_counts_them() -> None:
     near, far = layer("near", x), layer("far", x)
     end = layer("end", near, layer("between", far))
     order = in_order([x, z], [end])
-    assert [at.name for at in order] == ["x", "far", "near", "between", "end", "z"] or [
-        at.name for at in order
-    ] == ["x", "far", "near", "between", "z", "end"]
+    assert [at.name for at in order] == ["x", "far", "near", "between", "z", "end"]
 
 
 CORPUS = ["k1_dl4j_bidirectional_lstm_theano.h5", "k1_rocalphago_value_1.2.0.hdf5",
@@ -239,54 +248,6 @@ def there_and_back(imported: Imported, folder: Path) -> None:
     for ending in WRITERS:
         report = export_to(source, folder / f"net{ending}", "keras")
         assert report.largest < 1e-6
-
-
-REAL = """
-import os, sys
-os.environ |= {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
-import keras, numpy as np
-keras.config.set_floatx("float64")
-for name in sys.argv[1:]:
-    stored = np.load(f"{name}.npz")
-    inputs = [stored[key] for key in stored.files if key.startswith("in")]
-    outputs = [stored[key] for key in stored.files if key.startswith("out")]
-    for ending in ("h5", "keras"):
-        if not os.path.exists(f"{name}.{ending}"):
-            continue
-        try:
-            model = keras.models.load_model(f"{name}.{ending}", compile=False)
-            found = model(inputs, training=False)
-        except Exception as error:
-            print(f"{name}.{ending}", "nan", type(error).__name__, str(error)[:200].split())
-            continue
-        found = found if isinstance(found, (list, tuple)) else [found]
-        worst = 0.0
-        for wanted, value in zip(outputs, found, strict=True):
-            value, wanted = (np.asarray(a).astype(np.float64) for a in (value, wanted))
-            scale = max(np.abs(wanted).max(), 1e-6)
-            far = np.abs(value - wanted).max() / scale if value.shape == wanted.shape else np.inf
-            worst = max(worst, far)
-        print(f"{name}.{ending}", worst)
-        keras.backend.clear_session()
-"""
-
-
-def real_keras(folder: Path, names: list[str]) -> dict[str, float]:
-    """How far what real Keras computes is from what we do, relative to its scale, by file."""
-    pytest.importorskip("keras")
-    pytest.importorskip("jax")
-    command = [sys.executable, "-W", "ignore", "-c", REAL, *names]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()}
-
-
-def keep(folder: Path, name: str, network: Network, inputs: dict[str, Any]) -> None:
-    """The inputs, and what we compute of them, for real Keras to be held against."""
-    outputs = network.run(inputs, dtype=np.float64).values()
-    numbered = {f"in{i}": array for i, array in enumerate(inputs.values())}
-    numbered |= {f"out{i}": array for i, array in enumerate(outputs)}
-    np.savez(folder / f"{name}.npz", **numbered)
 
 
 REAL_CORPUS = [
@@ -315,17 +276,11 @@ def test_real_keras_computes_the_same_of_the_corpus(corpus: Any, tmp_path: Path)
         source = Source(imported.path, name, imported.network)
         for ending in WRITERS:
             export_to(source, tmp_path / f"{name}{ending}", "keras")
-        keep(tmp_path, name, imported.network, sampled(imported.network))
+        keep(tmp_path, name, imported.network, sample_inputs(imported.network.graph))
         names.append(name)
     found = real_keras(tmp_path, names)
     assert len(found) == 2 * len(REAL_CORPUS)
     assert {file: far for file, far in found.items() if not far <= 1e-6} == {}
-
-
-def sampled(network: Network) -> dict[str, Any]:
-    from cortex.importer.sample import sample_inputs
-
-    return sample_inputs(network.graph)
 
 
 @pytest.mark.slow

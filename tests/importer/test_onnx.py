@@ -17,8 +17,13 @@ from cortex.importer import load
 from cortex.importer.cli import main
 from cortex.importer.onnx.build import described
 from cortex.importer.onnx.file import read_file
+from cortex.importer.sample import sample_inputs
 from cortex.runtime.errors import Unsupported
-from cortex.runtime.network import Network
+from cortex.runtime.losses import Term
+from cortex.runtime.losses.activity import L2
+from cortex.runtime.network import Network, sizes_of
+from cortex.runtime.parameters import Parameters
+from cortex.runtime.plan import Plan
 from cortex.runtime.repository import ModelVersion
 
 from .onnx_files import (
@@ -35,7 +40,8 @@ from .onnx_files import (
 
 MODELS = {
     "convnet": convnet,
-    "convnet of version 9": lambda: convnet(9),
+    "convnet of version 7": lambda: convnet(7),
+    "convnet of version 21": lambda: convnet(21),
     "lstm": lambda: recurrent("LSTM"),
     "gru": lambda: recurrent("GRU"),
     "rnn": lambda: recurrent("RNN"),
@@ -83,6 +89,27 @@ def test_what_can_be_trained(tmp_path: Path) -> None:
     trained = {name for name, param in graph.parameters.items() if param.trainable}
     assert {"table", "positions", "bq", "wq", "wj", "g1"} <= trained
     assert not {"root", "unit", "far"} & trained
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_was_read_learns(name: str, tmp_path: Path) -> None:
+    """A small step against the gradient makes the loss smaller; every weight has one."""
+    network = load(saved(tmp_path / "net.onnx", MODELS[name]())).network
+    graph, inputs = network.graph, sample_inputs(network.graph)
+    parameters = Parameters(graph, network.parameters, np.float64)
+    terms = [Term(L2(), value) for value in graph.outputs.values()]
+    plan = Plan(graph, parameters, sizes_of(graph.inputs, inputs), training=True, terms=terms)
+
+    def loss() -> float:
+        plan.put(inputs)
+        plan.run()
+        return float(plan.losses.sum())
+
+    before, gradient = loss(), plan.grad.copy()
+    for trained, slope in parameters.views(gradient).items():
+        assert not graph.parameters[trained].trainable or slope.any(), trained
+    parameters.flat[: gradient.size] -= 1e-4 * gradient / np.abs(gradient).max()
+    assert loss() < before
 
 
 def test_open_sizes_of_an_input_may_be_given(tmp_path: Path) -> None:
@@ -190,6 +217,15 @@ def test_arrays_in_a_file_beside_it(make: Any, tmp_path: Path) -> None:
     onnxruntime.InferenceSession(models / "net/1/model.onnx", providers=["CPUExecutionProvider"])
 
 
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    proto = model([node("Relu", "x", "y"), node("Abs", "y", "z")], {"x": ("N", 4)}, {"z": None})
+    proto.graph.node[0].name, proto.producer_name = "a[/b][red]", "[/x]\n\x1b[31m"
+    done = CliRunner().invoke(main, [str(saved(tmp_path / "net.onnx", proto)), "--no-install"])
+    assert done.exit_code == 0, done.output
+    assert "a[/b][red]" in done.output
+    assert "note: opset 17, written by [/x][31m\n" in done.output
+
+
 UNREAD = {
     "custom domain": model([helper.make_node("Own", ["x"], ["y"], domain="my.own")],
                            {"x": ("N", 4)}, {"y": ("N", 4)}),
@@ -201,7 +237,16 @@ UNREAD = {
     "computed weights": model([node("Conv", "x w", "y")], {"x": ("N", 2, 6), "w": (3, 2, 2)},
                               {"y": None}),
 }  # fmt: skip
+UNREAD["an input that is an output"] = model(
+    [node("Relu", "x", "y")], {"x": ("N", 4)}, {"y": ("N", 4), "x": ("N", 4)}
+)
+UNREAD["an output that nothing changes"] = model(
+    [node("Relu", "x", "y"), node("Shape", "x", "s")], {"x": ("N", 4)}, {"y": None, "s": None},
+    dtypes={"s": TensorProto.INT64},
+)  # fmt: skip
 REASONS = {
+    "an input that is an output": "output 'x': it is an input",
+    "an output that nothing changes": "output 's': it is a constant",
     "custom domain": "^my.own.Own$",
     "float16": "its elements are float16",
     "by no whole factor": r"Resize '/y': \(1.0, 1.0, 1.5\) times as large is not supported",
