@@ -14,7 +14,7 @@ from ..runtime.export import layers, read, select
 from ..runtime.repository import REPORT, ModelConfig, ModelVersion
 from .batching.batcher import Batcher
 from .batching.queue import Follow, Limits
-from .datatypes import Datatype, of_element
+from .datatypes import BYTES, Datatype, of_element
 from .decoding import Decoding
 from .engine.engines import Engines
 from .engine.external import located
@@ -23,7 +23,7 @@ from .engine.replay import Proof, replay
 from .engine.session import Engine, Program, Run, TensorSpec
 from .engine.tuning import Subject, Tuning, tuned
 from .errors import InvalidArgument, listed
-from .fitting import Fitting
+from .fitting import LONG, Fitting
 from .statistics import Statistics
 from .tensors import Array
 
@@ -42,6 +42,11 @@ class Output:
     name: str
     datatype: Datatype
     array: Array
+
+    @property
+    def slow(self) -> bool:
+        """Whether the event loop would notice how long it takes to encode: strings one by one."""
+        return self.datatype is BYTES and self.array.nbytes > LONG
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,10 @@ class Plane:
             outputs = await self._outputs(model, question, deadline, trace and trace.ran)
             if classes := question.classes:
                 outputs = await asyncio.to_thread(classified, outputs, classes, model.labels)
-            question.check(outputs)
+            if any(output.slow for output in outputs):
+                await asyncio.to_thread(question.check, outputs)
+            else:
+                question.check(outputs)
             return Answer(model.name, model.version, outputs)
         except asyncio.CancelledError:
             code = Code.CANCELLED

@@ -56,7 +56,7 @@ class Settings:
     ] = None
     cache_dir: Annotated[
         Path | None,
-        "Where copies of remote models, what was measured and what was optimized are kept.",
+        "Where copies of remote models, what was measured and what was made of models are kept.",
     ] = None
     tls_cert: Annotated[Path | None, "The server's certificate chain (PEM): TLS on every port."] = (
         None

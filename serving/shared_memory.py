@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .datatypes import Datatype
+from .datatypes import BYTES, Datatype
 from .errors import Forbidden, InvalidArgument, NotFound, listed
+from .fitting import LONG
 from .logs import note
 from .parameters import whole
 from .tensors import Array, decode, encoded
@@ -65,9 +67,13 @@ class Span:
         return cls(region, whole(parameters, OFFSET, what), whole(parameters, BYTE_SIZE, what))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Region:
-    """A registered region: ``byte_size`` bytes of the file ``key``, from ``offset`` on."""
+    """A registered region: ``byte_size`` bytes of the file ``key``, from ``offset`` on.
+
+    Its file is closed when nobody has it any more: a thread may be reading it when it is
+    unregistered, and the number of a closed file is soon another's.
+    """
 
     name: str
     key: str
@@ -79,7 +85,8 @@ class Region:
 class Regions:
     """The regions that clients have registered; a tensor in one has ``largest`` bytes at most.
 
-    Every client may use the regions of all. Where shared memory is not ``on`` there are none.
+    Every client may use the regions of all, and every thread may read and write them. Where shared
+    memory is not ``on`` there are none.
     """
 
     def __init__(self, largest: int, on: bool) -> None:
@@ -109,18 +116,18 @@ class Regions:
             raise InvalidArgument(f"{what}: {byte_size} bytes from byte {offset} on are no region")
         file = _opened(key, what)
         region = Region(name, key, offset, byte_size, file)
+        close = weakref.finalize(region, os.close, file)
         try:
             _check_file(region, what)
         except BaseException:
-            os.close(file)
+            close()  # the error has it still
             raise
         self._known[name] = region
 
     def unregister(self, name: str = "") -> None:
         """Forgets a region, if it is known; with no name all of them."""
         for each in [name] if name else list(self._known):
-            if region := self._known.pop(each, None):
-                os.close(region.file)
+            self._known.pop(each, None)
 
     def registered(self, name: str = "") -> Sequence[Region]:
         """All regions, or the one of a name; ``NotFound``."""
@@ -268,8 +275,8 @@ class SharedTensor:
 
     @property
     def slow(self) -> bool:
-        """Regions are the event loop's: elsewhere their files could be closed meanwhile."""
-        return False
+        """As ``GivenTensor``."""
+        return self.datatype == BYTES.name and self.span.byte_size > LONG
 
     def array(self, datatype: Datatype, what: str) -> Array:
         """A copy of the elements, in the tensor's shape.

@@ -29,11 +29,16 @@ def run_bits(
         for name, array in feeds.items()
     }
     found: Any = session.run_with_ort_values(outputs, values, options)
-    return [_bits(value) if value.data_type() == NAME else value.numpy() for value in found]
+    return [array_of(value) for value in found]
 
 
-def _bits(value: Any) -> Array:
-    """A copy of an output; onnxruntime makes no array of it, through DLPack neither."""
+def array_of(value: Any) -> Array:
+    """An output as an array: a view, of BF16 a copy.
+
+    onnxruntime makes no array of that, through DLPack neither.
+    """
+    if value.data_type() != NAME:
+        return value.numpy()
     shape: Sequence[int] = value.shape()
     array = np.empty(shape, np.uint16)
     if array.nbytes:

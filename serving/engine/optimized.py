@@ -38,7 +38,7 @@ class Optimized:
         ``options`` makes the options of a session whose weights lie in a folder. What cannot be
         read or written is passed over.
         """
-        kept = self._root / _key(model)
+        kept = self._root / key(model)
         if (kept / MODEL).exists():
             try:
                 return self._kept(kept, options(kept), providers)
@@ -71,8 +71,11 @@ class Optimized:
             shutil.rmtree(stage, ignore_errors=True)
 
 
-def _key(model: Path) -> str:
-    """Of the graph by its bytes, of the other files, which are large, by place, size and time."""
+def key(model: Path) -> str:
+    """What is made of a model on this machine goes by this.
+
+    It is of the graph by its bytes, of the other files, which are large, by place, size and time.
+    """
     digest = hashlib.sha256(model.read_bytes())
     for part in (*machine(), *_files(model.parent)):
         digest.update(f"\0{part}".encode())

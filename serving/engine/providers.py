@@ -16,6 +16,7 @@ PROVIDERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0"}),
     "cpu": ("CPUExecutionProvider", {}),
 }
+NOTHING: Mapping[str, str] = {}
 GPU = ("tensorrt", "cuda")
 USUAL = ("cuda", "cpu")
 """What a model that names no provider is to run on: the first of these that is here."""
@@ -43,20 +44,33 @@ class Choice:
             raise Unsupported(f"it wants {' or '.join(wanted)}, which this machine has not")
         return cls(names, wanted[0] if wanted else names[0], tuple(devices))
 
-    def instances(self) -> Sequence[Sequence[tuple[str, Mapping[str, str]]]]:
-        """What onnxruntime is told for each instance: one a device."""
+    def instances(
+        self, tensorrt: Mapping[str, str] = NOTHING
+    ) -> Sequence[Sequence[tuple[str, Mapping[str, str]]]]:
+        """What onnxruntime is told for each instance, one a device; and ``tensorrt`` besides."""
         if self.names[0] not in GPU:
             return [[PROVIDERS[name] for name in self.names]]
-        return [[self._told(name, device) for name in self.names] for device in self.devices or [0]]
+        more = {"tensorrt": tensorrt}
+        return [
+            [_told(name, device, more.get(name, NOTHING)) for name in self.names]
+            for device in self.devices or [0]
+        ]
 
     def running(self, session: Any) -> str:
         """The provider that a session runs on, which may be none that was preferred."""
         first = session.get_providers()[0]
         return next((name for name in PROVIDERS if PROVIDERS[name][0] == first), first)
 
-    def _told(self, name: str, device: int) -> tuple[str, Mapping[str, str]]:
-        provider, options = PROVIDERS[name]
-        return provider, {**options, "device_id": str(device)} if name in GPU else options
+
+def _told(name: str, device: int, more: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    provider, options = PROVIDERS[name]
+    return provider, {**options, "device_id": str(device), **more} if name in GPU else options
+
+
+def device(session: Any) -> int:
+    """The number of the GPU that a session runs on."""
+    options: Mapping[str, str] = session.get_provider_options()[session.get_providers()[0]]
+    return int(options.get("device_id", 0))
 
 
 def cores() -> int:

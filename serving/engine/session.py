@@ -15,11 +15,13 @@ import numpy as np
 
 from ...runtime.errors import Unsupported
 from ..datatypes import BF16, BYTES, Datatype, of_onnx
-from ..errors import InvalidArgument
+from ..errors import Internal, InvalidArgument
 from ..tensors import Array
 from .bfloat16 import run_bits
+from .binding import Bound, page_locked
 from .optimized import Optimized
-from .providers import Choice, runtime
+from .providers import GPU, NOTHING, Choice, device, runtime
+from .tensorrt import engines
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -29,6 +31,9 @@ Size: TypeAlias = int | str | None  # of an axis; a name or None where it is ope
 EXTERNAL_DATA = "session.model_external_initializers_file_folder_path"
 PLACES = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\) ")
 MOST_SAID = 300  # characters
+NO_GRAPH = "gpu_graph_id", "-1"
+"""That a GPU records no run, which none does; onnxruntime looks for it at each run with a binding,
+and takes 30 µs to find nothing."""
 FATAL = 4  # what goes wrong in a session is raised, and reported once, by us
 
 
@@ -50,19 +55,21 @@ class TensorSpec:
 class Engine:
     """How a model's sessions are made: where, and on how many threads each of their runs works.
 
-    ``run_options`` are shared by all runs: ``stop`` ends those under way.
+    ``run_options`` are shared by all runs: ``stop`` ends those under way. What is made of a model
+    is kept in ``cache_dir``, if there is one.
     """
 
     choice: Choice
     threads: int
     run_options: Any
-    optimized: Optimized | None = None
+    cache_dir: Path | None = None
 
     @classmethod
     def create(cls, choice: Choice, threads: int = 1, cache_dir: Path | None = None) -> Engine:
-        """An engine; optimized models are kept in ``cache_dir``, if there is one."""
-        kept = Optimized(cache_dir) if cache_dir and choice.names[0] == "cpu" else None
-        return cls(choice, threads, runtime().RunOptions(), kept)
+        """An engine whose runs have options of their own."""
+        options = runtime().RunOptions()
+        options.add_run_config_entry(*NO_GRAPH)
+        return cls(choice, threads, options, cache_dir)
 
     def open(self, model: Path | ModelProto, folder: Path) -> Program:
         """Opens a model whose weights lie in ``folder``, once for each device.
@@ -70,8 +77,11 @@ class Engine:
         Raises:
             Unsupported: onnxruntime cannot run it, here, or the protocol cannot carry its tensors.
         """
+        built = NOTHING
+        if self.cache_dir and isinstance(model, Path) and "tensorrt" in self.choice.names:
+            built = engines(self.cache_dir, model)
         try:
-            sessions = [self._session(model, folder, told) for told in self.choice.instances()]
+            sessions = [self._session(model, folder, told) for told in self.choice.instances(built)]
         except Exception as error:  # onnxruntime's errors have no root but this one
             raise Unsupported(f"onnxruntime does not open the model: {_plain(error)}") from error
         return Program(sessions, self.run_options, self.choice.running(sessions[0]))
@@ -85,8 +95,8 @@ class Engine:
         self.run_options.terminate = True
 
     def _session(self, model: Path | ModelProto, folder: Path, providers: Sequence[Any]) -> Any:
-        if self.optimized and isinstance(model, Path):
-            return self.optimized.session(model, self._options, providers)
+        if self.cache_dir and isinstance(model, Path) and self.choice.names[0] == "cpu":
+            return Optimized(self.cache_dir).session(model, self._options, providers)
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         return runtime().InferenceSession(source, self._options(folder), providers)
 
@@ -112,11 +122,7 @@ class Program:
         self.inputs = tuple(_spec(value, "input") for value in sessions[0].get_inputs())
         self.outputs = tuple(_spec(value, "output") for value in sessions[0].get_outputs())
         self.names = [spec.name for spec in self.inputs]
-        runs = [session.run for session in sessions]
-        if any(spec.datatype is BF16 for spec in (*self.inputs, *self.outputs)):
-            if any(spec.datatype is BYTES for spec in self.inputs):
-                raise Unsupported("BF16 beside BYTES inputs: onnxruntime takes one or the other")
-            runs = [functools.partial(run_bits, session) for session in sessions]
+        runs = [self._runner(session) for session in sessions]
         self._run: Any = runs[0] if len(runs) == 1 else LeastBusy(runs)
 
     @property
@@ -132,13 +138,28 @@ class Program:
         Raises:
             InvalidArgument: onnxruntime refuses the values, such as an index beyond the end of a
                 table.
+            Internal: a string among the outputs is not UTF-8: onnxruntime gives none such.
         """
         feeds = {name: np.require(array, requirements=["C", "A"]) for name, array in inputs.items()}
         try:
             found: Any = self._run(outputs, feeds, self._options)
         except _refusal() as error:
             raise InvalidArgument(f"the model refuses the values: {_reason(error)}") from None
+        except UnicodeDecodeError:
+            raise Internal("the model answers with text that is not UTF-8") from None
         return found
+
+    def _runner(self, session: Any) -> Callable[..., Any]:
+        """What runs a session."""
+        datatypes = {spec.datatype for spec in (*self.inputs, *self.outputs)}
+        run = session.run
+        if BF16 in datatypes:
+            if any(spec.datatype is BYTES for spec in self.inputs):
+                raise Unsupported("BF16 beside BYTES inputs: onnxruntime takes one or the other")
+            run = functools.partial(run_bits, session)
+        if self.provider not in GPU or BYTES in datatypes:
+            return run
+        return Bound(session, self.inputs, self.outputs, page_locked(device(session)), run)
 
     def batched(self, outputs: Sequence[str]) -> bool:
         """Whether rows of several requests may be joined: all first axes are one open axis."""

@@ -152,13 +152,16 @@ def tuned(subject: Subject, tunings: Tunings) -> tuple[Tuning, Program]:
     if known := tunings.get(key):
         return known, subject.open_on(known.threads)
     program = subject.open_on(usual.threads)
+    sample = _sample(program, subject.inputs)
+    if sample is None:
+        return usual, program
     with _one:
-        sample = _sample(program, subject.inputs)
-        if sample is None:
-            return usual, program
-        found, program = _measured(usual, subject, program, sample)
-    tunings.put(key, found)
-    return found, program
+        found = tunings.get(key)  # one with the same graph that opened meanwhile
+        if found is None:
+            found, program = _measured(usual, subject, program, sample)
+            tunings.put(key, found)
+            return found, program
+    return found, program if found.threads == usual.threads else subject.open_on(found.threads)
 
 
 def _measured(

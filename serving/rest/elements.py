@@ -50,22 +50,29 @@ def listed(array: Array, datatype: Datatype, what: str) -> list[Any]:
     Raises:
         InvalidArgument: JSON cannot carry them: FP16, BF16, or BYTES that are no UTF-8.
     """
-    check_listed(datatype, what)
-    flat: list[Any] = array.reshape(-1).tolist()
-    if datatype is not BYTES:
-        return flat
-    try:
-        return [item.decode() if isinstance(item, bytes) else item for item in flat]
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{what}: an element is not UTF-8; ask for binary data") from None
+    _check_type(datatype, what)
+    return _texts(array, what) if datatype is BYTES else array.reshape(-1).tolist()
 
 
-def check_listed(datatype: Datatype, what: str) -> None:
-    """Raises ``InvalidArgument`` where JSON has no such type."""
+def check_listed(array: Array, datatype: Datatype, what: str) -> None:
+    """Raises what ``listed`` would."""
+    _check_type(datatype, what)
+    if datatype is BYTES:
+        _texts(array, what)
+
+
+def _check_type(datatype: Datatype, what: str) -> None:
     if datatype in BINARY_ONLY:
         raise InvalidArgument(
             f"{what}: ask for {datatype.name} as binary data; JSON has no such type"
         )
+
+
+def _texts(array: Array, what: str) -> list[str]:
+    try:
+        return [item.decode() if isinstance(item, bytes) else item for item in array.reshape(-1)]
+    except UnicodeDecodeError:
+        raise InvalidArgument(f"{what}: an element is not UTF-8; ask for binary data") from None
 
 
 def _flat(data: list[Any], shape: Sequence[int], what: str) -> list[Any]:

@@ -93,9 +93,7 @@ class Endpoints:
             request, self._plane.infer(question, headers=request.headers.items)
         )
         size = sum(output.array.nbytes for output in answer.outputs)
-        # Shared memory is the event loop's: elsewhere its files could be closed meanwhile.
-        aside = size > LONG and not question.spans
-        body, head_length = await _done(aside, lambda: question.answered(answer))
+        body, head_length = await _done(size > LONG, lambda: question.answered(answer))
         if head_length is None:
             return Response(body, media_type=JSON)
         return Response(body, headers={HEAD_LENGTH: str(head_length)}, media_type=BINARY)

@@ -138,7 +138,7 @@ class InferQuestion:
         binary, every = self._binary()
         for output in outputs:
             if output.name not in spans and not binary.get(output.name, every):
-                elements.check_listed(output.datatype, _output(output.name))
+                elements.check_listed(output.array, output.datatype, _output(output.name))
 
     def answered(self, answer: Answer) -> tuple[bytes, int | None]:
         """The body of the answer, and how long its JSON is; None where it is all of it.

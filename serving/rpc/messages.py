@@ -240,12 +240,8 @@ class InferRequest:
         check_fit(outputs, self.head.spans)
 
     def slow(self, answer: Answer) -> bool:
-        """Whether the event loop would notice ``answered``: strings are encoded one by one.
-
-        Not where there are spans: regions are the event loop's.
-        """
-        long = (at for at in answer.outputs if at.datatype is BYTES and at.array.nbytes > LONG)
-        return any(long) and not self.head.spans
+        """Whether the event loop would notice ``answered``."""
+        return any(output.slow for output in answer.outputs)
 
     def answered(self, answer: Answer) -> bytes:
         """The ModelInferResponse; outputs that are wanted there are put into shared memory.

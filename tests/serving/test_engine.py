@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -17,6 +18,8 @@ from cortex.serving.engine.engines import Engines
 from cortex.serving.engine.optimized import DATA, FOLDER, MODEL
 from cortex.serving.engine.providers import PROVIDERS, Choice
 from cortex.serving.engine.session import Engine, LeastBusy, Program
+from cortex.serving.engine.tensorrt import engines
+from cortex.serving.errors import Internal
 from cortex.serving.model import OpenModel
 
 from .repositories import FLOAT, dense, expected, sample, single
@@ -107,6 +110,44 @@ def test_each_device_has_an_instance() -> None:
     assert len(Choice(("cpu",), "cuda", (0, 1)).instances()) == 1
 
 
+def test_what_tensorrt_builds_is_kept_for_each_model_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It calls an engine by its graph alone, and would take that of another's weights."""
+    told: list[dict[str, str]] = []
+
+    def session(engine: Engine, model: Path, folder: Path, providers: Any) -> Any:
+        told.append(dict(providers[0][1]))
+        raise RuntimeError("no GPU here")
+
+    monkeypatch.setattr(Engine, "_session", session)
+    choice, cache = Choice(("tensorrt", "cuda"), "tensorrt", (1,)), tmp_path / "cache"
+    for name in ("one", "two"):
+        dense(tmp_path / "models", name)
+    for engine in (Engine.create(choice), Engine.create(choice, cache_dir=cache)):
+        for version in [*versions(tmp_path / "models")] * 2:
+            with pytest.raises(Unsupported, match="no GPU here"):
+                engine.open(version.model, version.path)
+    assert told[:4] == [{"device_id": "1"}] * 4  # nothing is kept without a place
+    assert [each["trt_timing_cache_path"] for each in told[4:]] == [str(cache / "tensorrt")] * 4
+    one, two, *again = [Path(each["trt_engine_cache_path"]) for each in told[4:]]
+    assert one != two
+    assert again == [one, two]
+    assert {one.parent, two.parent} == {cache / "tensorrt"}
+    assert one.is_dir()
+
+
+def test_without_room_for_what_tensorrt_builds_nothing_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dense(tmp_path / "models")
+    (version,) = versions(tmp_path / "models")
+    cache = tmp_path / "cache"
+    cache.write_text("no folder")
+    assert engines(cache, version.model) == {}
+    assert "cannot keep what TensorRT builds: Not a directory" in caplog.text
+
+
 def test_runs_go_to_the_session_that_has_the_least_to_do(tmp_path: Path) -> None:
     gate, started, where = threading.Event(), threading.Semaphore(0), list[int]()
 
@@ -142,6 +183,15 @@ def test_a_program_of_several_sessions_is_told_apart_and_runs(tmp_path: Path) ->
     for _ in range(2):
         (found,) = both.run({"x": x}, ["probabilities"])
         np.testing.assert_allclose(found, expected(x)["probabilities"], rtol=1e-5)
+
+
+def test_strings_that_are_not_utf_8_are_told_in_a_line(tmp_path: Path) -> None:
+    strings = onnx.TensorProto(name="c", data_type=8, dims=[1], string_data=[b"\xff"])
+    node = helper.make_node("Constant", [], ["y"], value=strings)
+    single(tmp_path, "bytes", [("x", FLOAT, (1,))], [("y", 8, (1,))], [node])
+    program = opened(tmp_path, Engine.create(CPU))
+    with pytest.raises(Internal, match="the model answers with text that is not UTF-8"):
+        program.run({"x": np.zeros(1, np.float32)}, ["y"])
 
 
 def keep(root: Path, cache: Path) -> tuple[Any, Path]:
@@ -204,6 +254,21 @@ def test_a_gpu_answers_as_the_check_says(tmp_path: Path, providers: tuple[str, .
     model = OpenModel.open(versions(tmp_path)[0], Engines(required=providers[0]))
     assert (model.fallback, model.program.provider) == ("", providers[0])
     assert len(model.program.instances) == 2
-    x = sample(3)
-    (found,) = model.program.run({"x": x}, ["probabilities"])
-    np.testing.assert_allclose(found, expected(x)["probabilities"], rtol=1e-4)
+    for rows in (3, 3, 5):  # what is kept is used from the second on
+        x = sample(rows)
+        (found,) = model.program.run({"x": x}, ["probabilities"])
+        np.testing.assert_allclose(found, expected(x)["probabilities"], rtol=1e-4)
+
+
+@pytest.mark.gpu
+def test_what_tensorrt_has_built_is_there_at_the_next_start(tmp_path: Path) -> None:
+    root, cache = tmp_path / "models", tmp_path / "cache"
+    dense(root, providers=("tensorrt", "cuda", "cpu"))
+    built: list[dict[Path, int]] = []
+    for _ in range(2):
+        OpenModel.open(versions(root)[0], Engines(cache, required="tensorrt"))
+        files = (cache / "tensorrt").rglob("*.engine")
+        built.append({file: file.stat().st_mtime_ns for file in files})
+    assert built[0]
+    assert built[0] == built[1]
+    assert list((cache / "tensorrt").glob("*.timing"))

@@ -17,13 +17,25 @@ from onnx import TensorProto
 
 from cortex.serving.batching.batcher import Batcher
 from cortex.serving.client.connection import request
-from cortex.serving.datatypes import DATATYPES, Datatype
-from cortex.serving.errors import UNEXPECTED, Code, Internal, RequestError, listed, told
+from cortex.serving.datatypes import BYTES, DATATYPES, Datatype
+from cortex.serving.errors import (
+    UNEXPECTED,
+    Code,
+    Internal,
+    InvalidArgument,
+    RequestError,
+    listed,
+    told,
+)
 from cortex.serving.metrics import Metrics
 from cortex.serving.model import Model, Output
 from cortex.serving.models import Models
 from cortex.serving.plane import Answer, Plane
+from cortex.serving.rest import schema as rest_schema
+from cortex.serving.rest.messages import InferQuestion
 from cortex.serving.rpc.messages import InferRequest, SentTensor
+from cortex.serving.shared_memory import OFF
+from cortex.serving.tensors import objects
 
 from .repositories import dense, expected, identity, sample
 from .running import anywhere
@@ -302,6 +314,62 @@ def test_which_answers_are_slow_to_encode(datatype: str, count: int, slow: bool)
     output = Output("y", kind, np.zeros(count, kind.dtype))
     question = InferRequest.read(request("dense", {"x": sample()}))
     assert question.slow(Answer("dense", "1", [output])) == slow
+
+
+@pytest.mark.parametrize(("count", "slow"), [(8, False), (1 << 14, True)])
+def test_what_is_slow_is_checked_away_from_the_event_loop(
+    tmp_path: Path, count: int, slow: bool
+) -> None:
+    identity(tmp_path, "words", TensorProto.STRING, ("N",))
+    threads: list[threading.Thread] = []
+
+    class Watched(Ask):
+        def check(self, outputs: Sequence[Output]) -> None:
+            threads.append(threading.current_thread())
+
+    async def body(plane: Plane) -> None:
+        words = objects([b"a"] * count)
+        await plane.infer(Watched("words", [Given("x", "BYTES", (count,), words)]))
+        assert (threads[0] is not threading.current_thread()) == slow
+
+    with_plane(tmp_path, body)
+
+
+JSON_ANSWERS: list[tuple[dict[str, Any], bytes, str]] = [
+    ({}, b"\xff", "output 'y': an element is not UTF-8; ask for binary data"),
+    ({}, "ü".encode(), ""),
+    ({"parameters": {"binary_data_output": True}}, b"\xff", ""),
+    ({"outputs": [{"name": "y", "parameters": {"binary_data": True}}]}, b"\xff", ""),
+]
+
+
+@pytest.mark.parametrize(("asked", "element", "message"), JSON_ANSWERS)
+def test_what_json_cannot_carry_counts_as_a_failure(
+    tmp_path: Path, asked: dict[str, Any], element: bytes, message: str
+) -> None:
+    dense(tmp_path)
+    given = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": sample().tolist()}
+    head = rest_schema.InferRequest.model_validate({"inputs": [given], **asked})
+
+    async def infer(*arguments: object) -> list[Output]:
+        return [Output("y", BYTES, objects([element]))]
+
+    async def body(plane: Plane) -> None:
+        question = InferQuestion.of(("dense", ""), head, memoryview(b""), OFF)
+        with mock.patch.object(Model, "infer", infer):
+            if not message:
+                await plane.infer(question)
+                return
+            with pytest.raises(InvalidArgument) as refused:
+                await plane.infer(question)
+            assert refused.value.message == message
+
+    def counted(metrics: Metrics) -> None:
+        code = "INVALID_ARGUMENT" if message else "OK"
+        labels = {"model": "dense", "version": "1", "code": code}
+        assert metrics.registry.get_sample_value("cortex_requests_total", labels) == 1
+
+    with_plane(tmp_path, body, counted)
 
 
 @pytest.mark.parametrize("slow", [False, True])

@@ -16,7 +16,7 @@ import tritonclient.utils.shared_memory as shm
 
 from cortex.serving import shared_memory
 from cortex.serving.errors import Forbidden, InvalidArgument, NotFound, RequestError
-from cortex.serving.shared_memory import FOLDER, OFF, Regions, Span
+from cortex.serving.shared_memory import FOLDER, OFF, Regions, SharedTensor, Span
 
 from .repositories import dense, expected, identity, sample
 from .running import running
@@ -153,6 +153,40 @@ def test_a_file_cut_short_while_it_is_read_is_refused(
     monkeypatch.setattr(os, "preadv", cut)
     with pytest.raises(InvalidArgument, match="has become shorter"):
         regions.read(Span("r", 0, 16), "x")
+
+
+def test_what_is_unregistered_while_it_is_read_is_read_to_its_end(
+    key: str, regions: Regions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the number of its file would be another's by then."""
+    regions.register("r", key, 0, 64)
+    file, honest = regions.registered("r")[0].file, os.preadv
+
+    def interrupted(number: int, buffers: Any, offset: int) -> int:
+        regions.unregister("r")
+        os.fstat(number)  # it is open
+        return honest(number, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", interrupted)
+    assert bytes(regions.read(Span("r", 0, 16), "x")) == bytes(range(16))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file)
+
+
+@pytest.mark.parametrize("name", ["", "r"])
+def test_what_is_unregistered_is_closed(key: str, regions: Regions, name: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    regions.register("r", key, 0, 64)
+    regions.unregister(name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("datatype", "size", "slow"),
+    [("BYTES", 1 << 20, True), ("BYTES", 1 << 10, False), ("FP32", 1 << 20, False)],
+)
+def test_strings_are_decoded_away_from_the_event_loop(datatype: str, size: int, slow: bool) -> None:
+    assert SharedTensor("x", datatype, (1,), Span("r", 0, size), OFF).slow == slow
 
 
 def linked(key: str) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -138,6 +141,25 @@ def test_what_was_measured_is_not_measured_again(
     unmeasured(monkeypatch)
     second = found(root, Engines(cache) if kept else engines)
     assert second == Tuning(first.max_batch, first.runners, first.threads, "kept")
+
+
+def test_models_of_one_graph_that_open_side_by_side_are_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        dense(tmp_path, f"dense-{number}")
+    engines, measured = Engines(), tuning._measured  # pyright: ignore[reportPrivateUsage]
+
+    def slowly(*arguments: Any) -> Any:
+        sleep(0.2)  # the others have looked for what is known
+        return measured(*arguments)
+
+    monkeypatch.setattr(tuning, "_measured", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        opening = [pool.submit(OpenModel.open, at, engines) for at in versions(tmp_path)]
+    tunings = [each.result().tuning for each in opening]
+    assert sorted(at.source for at in tunings) == ["kept"] * 3 + ["measured"]
+    assert len({replace(at, source="") for at in tunings}) == 1
 
 
 def test_another_machine_or_config_is_measured_anew(
