@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..runtime.report import OUTSIDE, Compared, Evidence, LayerReport, Report
@@ -34,8 +35,8 @@ def show(report: Report) -> None:
     table.add_column("")
     for layer in report.layers:
         table.add_row(
-            layer.name,
-            layer.class_,
+            escape(layer.name),
+            escape(layer.class_),
             _shape(layer),
             f"{layer.parameters:,}",
             _difference(layer),
@@ -43,9 +44,9 @@ def show(report: Report) -> None:
         )
     console.print(table)
     for note in report.notes:
-        console.print(f"note: {note}", soft_wrap=True)
+        console.print(f"note: {escape(note)}", soft_wrap=True)
     for warning in report.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(f"warning: {escape(warning)}", soft_wrap=True)
     console.print(verdict(report), soft_wrap=True)
 
 

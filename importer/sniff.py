@@ -33,7 +33,6 @@ PATTERNS: tuple[tuple[bytes, Kind], ...] = (
     (rb"\x80[\x02-\x05]", "pickle"),
     (rb".{8}\{\s*\"", "safetensors"),
     (rb".{4}TFL3", "tflite"),
-    (rb"\x08[\x01-\x14](\x12[\x00-\x7f][\w .:+-]*)?[\x1a\"(2:B]", "onnx"),
     (rb"\x08\x01\x12", "tensorflow"),  # a SavedModel, version 1
     (rb"\n[\x01-\xff]{1,3}\n.\w+\x12", "tensorflow"),  # a frozen graph: its first node
     # A network of Caffe without a name: its first layer, of either form.
@@ -121,10 +120,21 @@ def _by_content(start: bytes) -> Kind:
     for magic, kind in MAGIC:
         if start.startswith(magic):
             return kind
+    if _is_onnx(start):
+        return "onnx"
     for pattern, kind in PATTERNS:
         if re.match(pattern, start, re.DOTALL):
             return kind
     return "caffemodel" if _is_named_net(start) else _of_text(start)
+
+
+def _is_onnx(start: bytes) -> bool:
+    """Whether it begins with a version and perhaps the producer's name, and goes on as a model."""
+    named = re.match(rb"\x08[\x01-\x1f](\x12[\x00-\x7f])?", start)
+    if not named:
+        return False
+    end = named.end() + (start[named.end() - 1] if named[1] else 0)
+    return re.match(rb"[\x1a\"(2:B]", start[end:]) is not None
 
 
 def _is_named_net(start: bytes) -> bool:

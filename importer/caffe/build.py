@@ -14,7 +14,7 @@ from ...runtime.tensor import Tensor
 from ..builder import Builder, Value
 from .converters import families as families  # registers the converters
 from .inputs import DATA, Shape, batch, input_shapes, is_data, missing
-from .layer import CONVERTERS, Layer
+from .layer import Layer, caffe
 from .losses import LOOKS_ON, LOSSES, term
 from .net import LayerFacts, NetFacts
 
@@ -53,7 +53,7 @@ def _check_supported(net: NetFacts, given: Mapping[str, Shape]) -> None:
     unknown = Counter(
         layer.kind
         for layer in net.layers
-        if layer.kind not in (*CONVERTERS, *LOSSES, *LOOKS_ON) and not is_data(layer, given)
+        if layer.kind not in (*caffe, *LOSSES, *LOOKS_ON) and not is_data(layer, given)
     )
     if unknown:
         told = ", ".join(f"{kind} ({n})" if n > 1 else kind for kind, n in unknown.items())
@@ -141,7 +141,7 @@ class _Net:
         layer = Layer(facts, name, self.builder, self.notes, self.batch)
         bottoms = [self._read(blob, facts) for blob in facts.bottoms]
         try:
-            result = CONVERTERS[facts.kind](layer, *bottoms)
+            result = caffe[facts.kind](layer, *bottoms)
             layer.finish()
         except CortexError:
             raise
@@ -209,4 +209,4 @@ class _Net:
 
 def supported() -> tuple[str, ...]:
     """The types of layers that are read, sorted."""
-    return tuple(sorted({*CONVERTERS, *LOSSES, *LOOKS_ON, *DATA}))
+    return tuple(sorted({*caffe, *LOSSES, *LOOKS_ON, *DATA}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..catalogue import options_of
 from .build import supported
-from .layer import CONVERTERS
+from .layer import caffe
 
 
 def layers() -> dict[str, tuple[str, ...]]:
@@ -12,6 +12,4 @@ def layers() -> dict[str, tuple[str, ...]]:
 
     Layers of data and losses have none: what they say is read beside the network.
     """
-    return {
-        kind: options_of(CONVERTERS[kind]) if kind in CONVERTERS else () for kind in supported()
-    }
+    return {kind: options_of(caffe[kind]) if kind in caffe else () for kind in supported()}

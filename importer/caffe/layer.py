@@ -12,38 +12,20 @@ from ...runtime.tensor import Size
 from ..builder import Builder, Value, channels_first
 from ..deferred import Deferred
 from ..options import Options
+from ..registry import Registry
 from .blobs import fitted
 from .net import LayerFacts
 from .schema import BY_NAME
 
 Converter = Callable[..., Value | Sequence[Value]]
-CONVERTERS: dict[str, Converter] = {}
-"""The function that converts a layer of each type."""
+caffe = Registry[str, Converter]("Caffe")
+"""What converts the layers of each type: given the layer and its bottoms, it returns the tops."""
 
 INERT = (
     "weight_filler", "bias_filler", "filler", "scale_filler", "engine", "force_nd_im2col",
     "stable_prod_grad",
 )  # fmt: skip
 """Options of any layer that change nothing of what a trained one computes."""
-
-
-def caffe(*kinds: str) -> Callable[[Converter], Converter]:
-    """Registers the converter of the layers of these types.
-
-    It is given the layer and its bottoms, and returns the tops.
-
-    Raises:
-        ValueError: a type has one already.
-    """
-
-    def register(convert: Converter) -> Converter:
-        for kind in kinds:
-            if kind in CONVERTERS:
-                raise ValueError(f"Caffe's {kind} has two converters")
-            CONVERTERS[kind] = convert
-        return convert
-
-    return register
 
 
 def row_axis(param: Options, name: str, default: int, rank: int) -> int:

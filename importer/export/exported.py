@@ -36,6 +36,10 @@ onnxruntime computes in single precision; what our own reader makes of the file,
 """
 
 
+Run: TypeAlias = Callable[[Path, Network, Mapping[str, Array]], Sequence[Array]]
+"""Reads the file that was written of a network, and runs it on inputs; its outputs in order."""
+
+
 class ExportReport(Strict):
     """What --json prints. ``engine`` read the file again, and ran it."""
 
@@ -89,7 +93,7 @@ def export_to(source: Source, file: Path, to: Format) -> ExportReport:
     inputs = sample_inputs(network.graph)
 
     def check(stage: Path) -> None:
-        outputs = _RUNS[to](stage, network, inputs)
+        outputs = RUNS[to](stage, network, inputs)
         found.extend(_compared(network, inputs, outputs, TOLERANCES[to]))
         if different := [at for at in found if not at.ok]:
             raise Disagreement(
@@ -104,7 +108,7 @@ def export_to(source: Source, file: Path, to: Format) -> ExportReport:
         source=str(source.path),
         path=str(file),
         format=to,
-        engine=_ENGINES[to],
+        engine=ENGINES[to],
         outputs=tuple(found),
         notes=written.notes,
         files=digests(file.parent, written.files),
@@ -190,8 +194,8 @@ def _run_again(again: Network, network: Network, inputs: Mapping[str, Array]) ->
     return list(again.run(named, dtype=np.float64).values())
 
 
-_RUNS = {"onnx": _run_onnx, "keras": _run_keras, "safetensors": _run_safetensors}
-_ENGINES: Mapping[Format, str] = {
+RUNS: dict[Format, Run] = {"onnx": _run_onnx, "keras": _run_keras, "safetensors": _run_safetensors}
+ENGINES: Mapping[Format, str] = {
     "onnx": "onnxruntime",
     "keras": "the reader of Keras files here",
     "safetensors": "the reader of networks here",

@@ -20,6 +20,7 @@ from ...runtime.op import Operation
 from ...runtime.tensor import Size, Tensor
 from ..builder import channels_first
 from ..deferred import Deferred
+from ..registry import Registry
 from .arrays import Arrays
 from .builder import Builder
 from .builder import Value as Value  # for packages that add converters
@@ -81,7 +82,7 @@ class Converter:
     structured: bool
 
 
-CONVERTERS: dict[str, Converter] = {}
+CONVERTERS = Registry[str, Converter]("Keras")
 """The converter of each Keras class."""
 
 
@@ -101,10 +102,7 @@ def keras(
     """
 
     def register(convert: Convert) -> Convert:
-        for kind in kinds:
-            if kind in CONVERTERS:
-                raise ValueError(f"Keras {kind} has two converters")
-            CONVERTERS[kind] = Converter(convert, masks, structured)
+        CONVERTERS(*kinds)(Converter(convert, masks, structured))
         return convert
 
     return register

@@ -16,7 +16,7 @@ from . import connected as connected
 from . import recurrent as recurrent
 from . import spatial as spatial
 from .description import CONTAINERS, INPUT, Description, Entry, in_order
-from .layer import CONVERTERS, INERT, Layer, neon
+from .layer import INERT, Layer, neon
 
 FOLDED = ("Linear", "Convolution", "Deconvolution")
 """Layers that compute the Bias which follows them."""
@@ -31,7 +31,7 @@ def build(description: Description) -> Network:
         UnreadableFile: it does not say what its input is, or its parts do not fit together.
         Unsupported: a layer that Cortex cannot compute; all of them are named.
     """
-    known = CONVERTERS.keys() | set(CONTAINERS)
+    known = neon.keys() | set(CONTAINERS)
     layers = list(in_order(description.layers))
     if unknown := sorted({entry.kind for entry in layers} - known):
         raise Unsupported(f"{description.path}: no converter for the layers {', '.join(unknown)}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..catalogue import options_of
 from . import build as build  # registers the converters
 from .description import COMPOUND, CONTAINERS
-from .layer import CONVERTERS
+from .layer import neon
 
 
 def layers() -> dict[str, tuple[str, ...]]:
     """The options that each converter reads; those of macro layers and containers, too."""
-    found = {kind: options_of(convert) for kind, convert in CONVERTERS.items()}
+    found = {kind: options_of(convert) for kind, convert in neon.items()}
     for kind, (_, _, own) in COMPOUND.items():
         found[kind] = (*own, "activation", "batch_norm", "bias")
     for kind in CONTAINERS:

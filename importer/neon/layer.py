@@ -19,31 +19,16 @@ from ...runtime.tensor import Size, Tensor
 from ..builder import Builder, Value, channels_first
 from ..deferred import Array, Deferred
 from ..options import Options
+from ..registry import Registry
 from .description import Entry, Thing
 
 Converter = Callable[..., Value]
 """Takes the layer and the tensors it reads; gives the one it makes."""
 
-CONVERTERS: dict[str, Converter] = {}
+neon = Registry[str, Converter]("neon")
+"""What converts the layers of each class."""
 INERT = ("init", "init_inner", "parallelism", "bsum", "update", "alphas")
 """Options that change nothing of what a layer computes once it has its weights."""
-
-
-def neon(*kinds: str) -> Callable[[Converter], Converter]:
-    """Declares the converter of these classes.
-
-    Raises:
-        ValueError: one of them has a converter.
-    """
-
-    def declare(convert: Converter) -> Converter:
-        for kind in kinds:
-            if kind in CONVERTERS:
-                raise ValueError(f"neon {kind} is declared twice")
-            CONVERTERS[kind] = convert
-        return convert
-
-    return declare
 
 
 @dataclass
@@ -75,7 +60,7 @@ class Layer:
         Raises:
             Unsupported: it has an option, or an array, that nothing reads.
         """
-        made = CONVERTERS[self.entry.kind](self, *x)
+        made = neon[self.entry.kind](self, *x)
         self.options.ignore(*INERT)
         self.options.finish()
         if left := self.entry.arrays.keys() - self._taken:

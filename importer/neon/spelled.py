@@ -8,6 +8,7 @@ from typing import Any
 
 from ...runtime.errors import Unsupported
 from ..options import Options
+from ..registry import Registry
 from .build import with_bias
 from .description import INPUT, Entry, Thing, in_order
 from .layer import INERT
@@ -15,21 +16,8 @@ from .layer import INERT
 Parts = Iterator[dict[str, Any]]
 Spelling = Callable[["Spelled", Entry, Options], Parts]
 
-SPELLED: dict[str, Spelling] = {}
+spells = Registry[str, Spelling]("neon")
 """What gives the layers of a spec that take the place of one, by its class."""
-
-
-def spells(*kinds: str) -> Callable[[Spelling], Spelling]:
-    """Declares how layers of these classes are spelled."""
-
-    def declare(spell: Spelling) -> Spelling:
-        for kind in kinds:
-            if kind in SPELLED:
-                raise ValueError(f"neon {kind} is spelled twice")
-            SPELLED[kind] = spell
-        return spell
-
-    return declare
 
 
 @dataclass
@@ -55,7 +43,7 @@ class Spelled:
 
     def check(self, layers: Sequence[Entry]) -> None:
         """Raises Unsupported, with the names of all layers that no spec has."""
-        unknown = {entry.kind for entry in in_order(layers)} - SPELLED.keys()
+        unknown = {entry.kind for entry in in_order(layers)} - spells.keys()
         if unknown:
             told = ", ".join(sorted(unknown))
             raise Unsupported(f"{self.where}: cortex-train has no such layers: {told}")
@@ -67,7 +55,7 @@ class Spelled:
     def layer(self, entry: Entry, bias: Entry | None) -> list[Any]:
         """One layer, with the Bias that follows it."""
         options = Options(f"{self.where}: {entry.title}", entry.options)
-        found = list(SPELLED[entry.kind](self, entry, options))
+        found = list(spells[entry.kind](self, entry, options))
         options.ignore(*INERT)
         options.finish()
         if found and bias:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..catalogue import options_of
 from . import reader as reader  # registers the converters
-from .node import CONVERTERS
+from .node import nippy
 
 
 def layers() -> dict[str, tuple[str, ...]]:
     """The options that the converter of each type reads; types and options are sorted."""
-    return {kind: options_of(CONVERTERS[kind]) for kind in sorted(CONVERTERS)}
+    return {kind: options_of(nippy[kind]) for kind in sorted(nippy)}

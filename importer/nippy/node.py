@@ -14,35 +14,19 @@ from ...runtime.op import Operation
 from ..builder import Builder, Value, channels_first
 from ..deferred import Array, Deferred
 from ..options import Options
+from ..registry import Registry
 from .cursor import LONGEST_NAME, told
 from .saved import Dimensions, Saved, dimensions
 from .thaw import as_map
 
 Convert = Callable[..., Value]
 
-CONVERTERS: dict[str, Convert] = {}
-"""The converter of each type of node."""
+nippy = Registry[str, Convert]("cortex")
+"""What converts the nodes of each type.
 
-
-def nippy(*kinds: str) -> Callable[[Convert], Convert]:
-    """Registers a converter for types of nodes.
-
-    It is a function of a ``Node`` and its inputs, ``Value`` by ``Value``, that adds to the graph
-    and returns the output.
-
-    Raises:
-        ValueError: a type that has one.
-    """
-
-    def register(convert: Convert) -> Convert:
-        for kind in kinds:
-            if kind in CONVERTERS:
-                raise ValueError(f"cortex {kind} has two converters")
-            CONVERTERS[kind] = convert
-        return convert
-
-    return register
-
+It is a function of a ``Node`` and its inputs, ``Value`` by ``Value``, that adds to the graph and
+returns the output.
+"""
 
 INERT = (
     "average-factor", "ave-factor", "id", "initialization", "kernel-dim", "l1-regularization",

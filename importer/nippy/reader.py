@@ -14,7 +14,7 @@ from . import converters as converters  # registers the converters
 from .container import unpack
 from .cursor import told
 from .losses import LOSSES, center_losses, training, with_centers
-from .node import CONVERTERS, Growing, Node
+from .node import Growing, Node, nippy
 from .saved import KNOWN, Dimensions, Saved, dimensions, dimensions_of, saved
 from .thaw import as_list, as_map, thaw
 
@@ -51,7 +51,7 @@ def _check_supported(network: Saved) -> None:
     """All unknown types at once: a user wants the whole list."""
     unknown: dict[str, list[str]] = {}
     for name, node in network.nodes.items():
-        if node["type"] not in CONVERTERS and node["type"] not in LOSSES | {INPUT}:
+        if node["type"] not in nippy and node["type"] not in LOSSES | {INPUT}:
             unknown.setdefault(node["type"], []).append(name)
     if unknown:
         listed = (f"{told(kind)} ({told(', '.join(names))})" for kind, names in unknown.items())
@@ -83,7 +83,7 @@ def _convert(node: Node, x: list[Value]) -> Value:
     several = node.kind in ("concatenate", "join")
     if not x or (len(x) > 1 and not several):
         raise UnreadableFile(f"{node.title}: it has {len(x)} inputs, expected one")
-    y = CONVERTERS[node.kind](node, *x)
+    y = nippy[node.kind](node, *x)
     node.finish()
     node.check(y)
     return y

@@ -12,7 +12,7 @@ from ...runtime.errors import GraphError, UnreadableFile, Unsupported
 from ...runtime.network import Network
 from ..builder import Builder, Value
 from ..options import Options
-from .call import CONVERTERS, FOLDS, Call, Given
+from .call import Call, Given, folds, onnx
 from .converters import families as families
 from .file import STANDARD, OnnxFile, not_text
 from .inputs import fixed, input_types
@@ -77,13 +77,13 @@ class Described:
     def _found(self, call: Call) -> Given | Sequence[Given | None]:
         """What the table makes of a node; what is known already is computed at once."""
         known = [x for x in call.inputs if isinstance(x, Known | Filled)]
-        fold = FOLDS.get(call.kind)
+        fold = folds.get(call.kind)
         is_known = known and len(known) == len([x for x in call.inputs if x is not None])
         if fold and is_known and (folded := fold(call, *call.inputs)) is not None:
             return folded
-        if call.kind not in CONVERTERS:
+        if call.kind not in onnx:
             raise Unsupported(f"{call.title}: only of constants is it supported")
-        found = CONVERTERS[call.kind](call)
+        found = onnx[call.kind](call)
         call.options.finish()
         return found
 
@@ -166,7 +166,7 @@ def _check_table(file: OnnxFile) -> None:
         for node in graph.node
     )
     kinds = [kind if kind.isprintable() else repr(kind) for kind in kinds]
-    if missing := [kind for kind in kinds if kind not in CONVERTERS and kind not in FOLDS]:
+    if missing := [kind for kind in kinds if kind not in onnx and kind not in folds]:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
         raise Unsupported(", ".join(missing[:MOST_NAMED]) + more)
     if graph.sparse_initializer:

@@ -16,6 +16,7 @@ from ...runtime.op import Operation
 from ...runtime.tensor import Size, Tensor, broadcast
 from ..builder import Builder, Value
 from ..options import REQUIRED, Options
+from ..registry import Registry
 from .known import Filled, Known
 from .weights import Change, Weights
 
@@ -248,35 +249,8 @@ def trimmed(name: str, axes: Sequence[int]) -> Value:
 
 
 Converter: TypeAlias = Callable[[Call], "Given | Sequence[Given | None]"]
-CONVERTERS: dict[str, Converter] = {}
-"""By operator of the standard domain; those of others have their domain before them."""
+onnx = Registry[str, Converter]("ONNX")
+"""What converts operators; those of other domains than the standard one have theirs before them."""
 Fold: TypeAlias = Callable[..., Any]
-FOLDS: dict[str, Fold] = {}
+folds = Registry[str, Fold]("ONNX")
 """What operators make of inputs that are all known; None: to be converted."""
-
-
-def onnx(*kinds: str) -> Callable[[Converter], Converter]:
-    """Declares the converter of operators.
-
-    Raises:
-        ValueError: one has a converter already.
-    """
-
-    def declare(converter: Converter) -> Converter:
-        for kind in kinds:
-            if kind in CONVERTERS:
-                raise ValueError(f"two converters for {kind}")
-            CONVERTERS[kind] = converter
-        return converter
-
-    return declare
-
-
-def folds(*kinds: str) -> Callable[[Fold], Fold]:
-    """Declares what operators make of inputs that are known."""
-
-    def declare(fold: Fold) -> Fold:
-        FOLDS.update(dict.fromkeys(kinds, fold))
-        return fold
-
-    return declare

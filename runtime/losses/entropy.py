@@ -9,7 +9,7 @@ from ..frame import Array, Frame
 from ..op import Operation, Step
 from ..ops import Sigmoid, Softmax
 from ..tensor import Tensor
-from .labels import put_classes
+from .labels import numbers, put_classes
 from .loss import Loss, Passes, tiny
 
 
@@ -67,9 +67,10 @@ class CrossEntropy(_OfDistributions):
 
     def put(self, into: Array, rows: Array, name: str, on: Tensor) -> None:
         if self.ids:
-            put_classes(into, rows, name, on.sizes[-1])
+            put_classes(into, numbers(rows), name, on.sizes[-1])
         else:
-            super().put(into, rows, name, on)
+            classes = rows.size * into.shape[-1] == into.size
+            super().put(into, numbers(rows) if classes else rows, name, on)
 
     def passes(self, at: Frame) -> Passes:
         return self._of_ids(at) if self.ids else self._of_distributions(at)

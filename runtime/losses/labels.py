@@ -45,6 +45,12 @@ def put_classes(into: Array, rows: Array, name: str, classes: int) -> None:
     into[...] = rows.reshape(into.shape)
 
 
+def numbers(rows: Array) -> Array:
+    """Floats that are whole numbers, which is all that a table has, as such; others as they are."""
+    whole = rows.dtype.kind == "f" and (np.isfinite(rows) & (rows == np.rint(rows))).all()
+    return rows.astype(np.int64) if whole else rows
+
+
 def check_classes(ids: Array, classes: int, name: str) -> None:
     """Refuses a class number that is none.
 

@@ -25,7 +25,9 @@ def from_network(network: Network, *, terms: Sequence[Term] = ()) -> Model:
     """A network, imported perhaps, as a model that can be trained.
 
     Without ``terms`` each output has the loss that suits it, against a target called
-    ``OUTPUT:target``.
+    ``OUTPUT:target``. A network does not know how it learnt: whatever was frozen or treated in a
+    way of its own learns as the others do, and only what operations update themselves, such as
+    moving averages, does not.
     """
     graph = network.graph
     arrays = {name: np.array(network.parameters[name], np.float32) for name in graph.parameters}

@@ -138,15 +138,17 @@ class Recurrent(Operation):
             if mask is None:
                 return native.onnx(tape, p, x, states)
             return native.masked(tape, p, x, mask, states)
+        z, body = self._given(tape, p, tape.last(x)), self._cell.onnx(tape, p)
+        return scan(tape, body, z, mask, states, self.units, self.reverse)
+
+    def _given(self, tape: Tape, p: Mapping[str, Value], x: Value) -> Value:
+        """Emits what the inputs give the pre-activations."""
         bias = p.get("bias")
         if bias is not None and bias.rank == 2:  # the other is the recurrent product's
             bias = tape.op("Gather", [bias, tape.constant(0)], rank=1, axis=0)
         if not self.projected:
-            z = MATRIX.onnx(tape, p["kernel"], bias)(tape.last(x))
-        else:
-            z = tape.op("Add", [tape.last(x), bias]) if bias else tape.last(x)
-        body = self._cell.onnx(tape, p)
-        return scan(tape, body, z, mask, states, self.units, self.reverse)
+            return MATRIX.onnx(tape, p["kernel"], bias)(x)
+        return tape.op("Add", [x, bias]) if bias else x
 
     @classmethod
     def _tried(cls, *options: Mapping[str, Any]) -> Sequence[Example]:

@@ -17,8 +17,8 @@ REAL = """
 import os, sys
 os.environ |= {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
 import keras, numpy as np
-keras.config.set_floatx("float64")
-for name in sys.argv[1:]:
+keras.config.set_floatx(sys.argv[1])
+for name in sys.argv[2:]:
     stored = np.load(f"{name}.npz")
     inputs = [stored[key] for key in stored.files if key.startswith("in")]
     outputs = [stored[key] for key in stored.files if key.startswith("out")]
@@ -43,11 +43,11 @@ for name in sys.argv[1:]:
 """
 
 
-def real_keras(folder: Path, names: list[str]) -> dict[str, float]:
+def real_keras(folder: Path, names: list[str], dtype: str = "float64") -> dict[str, float]:
     """How far what real Keras computes is from what we do, relative to its scale, by file."""
     if not (find_spec("keras") and find_spec("jax")):
         pytest.skip("Keras and JAX are not installed")
-    command = [sys.executable, "-W", "ignore", "-c", REAL, *names]
+    command = [sys.executable, "-W", "ignore", "-c", REAL, dtype, *names]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()}

@@ -242,5 +242,5 @@ def test_a_class_has_one_converter() -> None:
     def convert(_: keras_layer.Layer, x: keras_layer.Value) -> keras_layer.Value:
         return x
 
-    with pytest.raises(ValueError, match="Keras Dense has two converters"):
+    with pytest.raises(ValueError, match="Keras Dense is registered twice"):
         keras_layer.keras("Dense")(convert)

@@ -17,8 +17,9 @@ from cortex.importer.export.exported import export_to
 from cortex.importer.export.keras import containers
 from cortex.importer.export.keras.containers import write_archive, write_hdf5
 from cortex.importer.export.keras.model import Arguments, KerasLayer, Output
+from cortex.importer.export.keras.node import FORMS
 from cortex.importer.export.keras.order import in_order
-from cortex.importer.export.keras.writer import keras_model
+from cortex.importer.export.keras.writer import has_form, keras_model
 from cortex.importer.export.model import Source
 from cortex.importer.imported import Imported
 from cortex.importer.keras.containers.hdf5 import Group
@@ -26,10 +27,10 @@ from cortex.importer.sample import sample_inputs
 from cortex.runtime.errors import Unsupported
 from cortex.runtime.ir import Graph, Layer, Node
 from cortex.runtime.network import Network
-from cortex.runtime.op import OPERATIONS
 from cortex.runtime.tensor import Tensor
 
-from .exported_cases import inputs_of, of_examples, refused, sizes_of, written
+from ..runtime.random_graphs import random_case
+from .exported_cases import KINDS, inputs_of, of_examples, refused, sizes_of, written
 from .real_keras import keep, real_keras
 from .test_corpus import FULL, WEIGHTS_AND_JSON, loaded
 
@@ -66,7 +67,7 @@ def test_what_has_no_form_is_known() -> None:
     assert set(refused()) == NO_FORM
 
 
-@pytest.mark.parametrize("kind", sorted(OPERATIONS.keys() - NO_FORM))
+@pytest.mark.parametrize("kind", sorted({*KINDS} - NO_FORM))
 def test_every_operation_is_read_again_as_it_was(kind: str, tmp_path: Path) -> None:
     network = written(kind)
     assert network
@@ -189,6 +190,18 @@ def test_what_keras_has_not_is_refused_by_name(network: Network, words: str) -> 
         keras_model(network, "m")
 
 
+def test_an_option_that_no_form_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that is added to an operation later."""
+
+    def forgetful(node: Any, op: Any, x: Output) -> Output:
+        return node.layer("ELU", x)
+
+    monkeypatch.setitem(FORMS, ops.Elu, forgetful)
+    keras_model(chain(Node("e", ops.Elu(), ("x",))), "m")
+    with pytest.raises(Unsupported, match=r"node 'e' .*: Keras has nothing like its alpha 0\.5"):
+        keras_model(chain(Node("e", ops.Elu(0.5), ("x",))), "m")
+
+
 def test_an_archive_is_what_keras_saves(tmp_path: Path) -> None:
     network = of_examples([(ops.Dropout(0.5), [X]), (ops.LSTM(2), [Tensor(("N", 3, 2))])])
     path = tmp_path / "m.keras"
@@ -283,15 +296,47 @@ def test_real_keras_computes_the_same_of_the_corpus(corpus: Any, tmp_path: Path)
     assert {file: far for file, far in found.items() if not far <= 1e-6} == {}
 
 
+def drawn(seed: int) -> Network:
+    """A random network, with shared layers, views of views, and outputs at several depths."""
+    graph = random_case(seed).graph
+    rng = np.random.default_rng(seed)
+    arrays = {name: rng.uniform(0.2, 1, sizes_of(at)) for name, at in graph.parameters.items()}
+    return Network(graph, {name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+SEEDS = [seed for seed in range(48) if all(has_form(n.op) for n in random_case(seed).graph.nodes)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_networks_are_read_again_as_they_were(seed: int, tmp_path: Path) -> None:
+    network = drawn(seed)
+    again = read_again(network, tmp_path / ("m.h5" if seed % 2 else "m.keras"))
+    same(network, again, inputs_of(network))
+
+
+@pytest.mark.slow
+def test_real_keras_computes_the_same_of_random_networks(tmp_path: Path) -> None:
+    """It counts layers in an order of its own."""
+    for seed in SEEDS:
+        network = drawn(seed)
+        for ending, write in WRITERS.items():
+            write(tmp_path / f"n{seed}{ending}", keras_model(network, "net").model)
+        keep(tmp_path, f"n{seed}", network, inputs_of(network))
+    found = real_keras(tmp_path, [f"n{seed}" for seed in SEEDS])
+    assert len(found) == 2 * len(SEEDS)
+    assert {file: far for file, far in found.items() if not far <= 1e-6} == {}
+
+
 @pytest.mark.slow
 def test_real_keras_computes_the_same_of_every_operation(tmp_path: Path) -> None:
     names: list[str] = []
-    for kind in sorted(OPERATIONS.keys() - NO_FORM):
+    for kind in sorted({*KINDS} - NO_FORM):
         network = written(kind, 6)
         assert network
         write_hdf5(tmp_path / f"{kind}.h5", keras_model(network, "net").model)
         keep(tmp_path, kind, network, inputs_of(network))
         names.append(kind)
-    found = real_keras(tmp_path, names)
+    # In single precision: in double Keras forgets to convert the first states of a SimpleRNN.
+    found = real_keras(tmp_path, names, "float32")
     assert len(found) == len(names)
-    assert {file: far for file, far in found.items() if not far <= 1e-6} == {}
+    assert {file: far for file, far in found.items() if not far <= 5e-6} == {}

@@ -20,8 +20,8 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.backend.test import loader
 
+from cortex.importer.onnx import call
 from cortex.importer.onnx.build import described
-from cortex.importer.onnx.call import CONVERTERS, FOLDS
 from cortex.importer.onnx.file import read_file
 from cortex.runtime.errors import CortexError, Unsupported
 
@@ -83,7 +83,7 @@ def by_operator() -> Mapping[str, Sequence[Case]]:
             assert case.model is not None
             kinds = {one.op_type for one in case.model.graph.node}
             key = "expanded" if len(kinds) > 1 or "_expanded" in case.name else min(kinds)
-            if kinds <= CONVERTERS.keys() | FOLDS.keys():
+            if kinds <= call.onnx.keys() | call.folds.keys():
                 for inputs, outputs in case.data_sets or ():
                     found.setdefault(key, []).append(Case(case.name, case.model, inputs, outputs))
     return found
@@ -95,7 +95,7 @@ def stored(kind: str) -> Iterator[Case]:
         assert case.model_dir is not None
         folder = Path(case.model_dir)
         proto = onnx.load(folder / "model.onnx")
-        if not {one.op_type for one in proto.graph.node} <= CONVERTERS.keys():
+        if not {one.op_type for one in proto.graph.node} <= call.onnx.keys():
             continue
         for data in sorted(folder.glob("test_data_set_*")):
             inputs, outputs = (
@@ -168,8 +168,8 @@ def computed(proto: ModelProto, inputs: Any, outputs: Any, path: Path) -> str:
 
 
 def test_the_operators_are_those_that_are_stated() -> None:
-    assert sorted(CONVERTERS) == OPERATORS
-    assert sorted(FOLDS.keys() - CONVERTERS.keys()) == ONLY_OF_CONSTANTS
+    assert sorted(call.onnx) == OPERATORS
+    assert sorted(call.folds.keys() - call.onnx.keys()) == ONLY_OF_CONSTANTS
 
 
 @pytest.mark.slow  # it takes the package some ten seconds to make the cases

@@ -137,6 +137,18 @@ def test_data_that_do_not_fit(given: Any, message: str) -> None:
         nn.train(classifier(), given, epochs=1)
 
 
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_an_id_that_no_table_has_is_told(wrong: int) -> None:
+    model = nn.sequential(
+        [nn.input(shape=(3,), dtype="int64"), nn.embedding(vocabulary=5, units=2), nn.linear(1)]
+    )
+    ids, target = np.arange(15).reshape(5, 3) % 5, np.zeros((5, 1))
+    nn.train(model, (ids, target), epochs=1)
+    ids[2, 1] = wrong
+    with pytest.raises(UsageError, match=f"'input-1': {wrong} is no id .* 0 to 4"):
+        nn.train(model, (ids, target), epochs=1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -32,7 +32,7 @@ from cortex.runtime.repository import ModelConfig, read_check, versions, write_c
 from cortex.runtime.training import checkpoint, publisher
 from cortex.runtime.training.console import Console
 from cortex.runtime.training.hdf5 import Hdf5History
-from cortex.runtime.training.logs import CsvLog, JsonLog
+from cortex.runtime.training.logs import CsvLog, JsonLog, figure
 from cortex.runtime.training.loop import Epoch, Listener, Run
 from cortex.runtime.training.publisher import Publisher, configured
 from cortex.runtime.training.saving import Best, Checkpoints
@@ -64,6 +64,15 @@ def test_a_line_an_epoch_is_printed(tmp_path: Path) -> None:
     assert lines[1] == f"saved {tmp_path / 'best.st'}: new best"
     assert "\x1b" not in out.getvalue()
     assert sum(line.startswith("epoch") for line in lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.0, "0.0000"), (0.98765, "0.9877"), (-123.45678, "-123.4568"), (2.1e-14, "2.1e-14"),
+     (9.99e-4, "1.0e-03"), (float("nan"), "nan"), (float("inf"), "inf")],
+)  # fmt: skip
+def test_a_small_figure_does_not_look_like_nothing(value: float, told: str) -> None:
+    assert figure(value) == told
 
 
 @pytest.mark.parametrize("progress", [True, False])

@@ -481,7 +481,9 @@ X = np.ones((2, 2), np.float32)
 PUT: Mapping[str, tuple[Loss, Any, Any]] = {
     "one-hot": (losses.CrossEntropy(), np.array([2, 0]), [[0, 0, 1], [1, 0, 0]]),
     "a column of classes": (losses.CrossEntropy(), np.array([[2], [0]]), [[0, 0, 1], [1, 0, 0]]),
+    "a table's classes": (losses.CrossEntropy(), np.array([[2.0], [0]]), [[0, 0, 1], [1, 0, 0]]),
     "ids": (losses.CrossEntropy(ids=True), np.array([[2], [0]], np.uint8), [2, 0]),
+    "a table's ids": (losses.CrossEntropy(ids=True), np.array([2.0, 0.0]), [2, 0]),
     "signs": (losses.Hinge(), np.array([[0, 1, -1], [0, 0, 1]]), [[-1, 1, -1], [-1, -1, 1]]),
     "classes as signs": (losses.Hinge(), np.array([0, 1]), [[1, -1, -1], [-1, 1, -1]]),
     "another shape": (losses.MeanSquaredError(), np.ones((2, 3, 1)), np.ones((2, 3)).tolist()),
@@ -507,10 +509,16 @@ WRONG: Mapping[str, tuple[Loss, Any, str]] = {
         np.array([-1, 0]),
         "target 't': -1 is no class; they are 0 to 2",
     ),
-    "classes as floats": (
+    "parts of classes": (
         losses.CrossEntropy(ids=True),
-        np.array([0.0, 1.0]),
+        np.array([0.0, 1.5]),
         "target 't': a row of float64 has the shape (), expected class numbers of the shape ()",
+    ),
+    "classes for numbers": (
+        losses.MeanSquaredError(),
+        np.array([0.0, 1.0]),
+        "target 't': a row of float64 has the shape (), expected numbers of the shape (3,), "
+        "or whole numbers from 0 to 2 of the shape ()",
     ),
     "a shape that does not fit": (
         losses.CrossEntropy(),

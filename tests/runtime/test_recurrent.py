@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,7 @@ X, VECTOR = Tensor(("N", 5, 3)), Tensor(("N", 4))
         (LSTM(4, "cube"), [X], "no cell knows the activation 'cube'"),
         (GRU(4, recurrent_activation="Tanh"), [X], "no cell knows the activation 'Tanh'"),
         (LSTM(0), [X], "0 units are none"),
+        (GRU(2, projected=True), [X], "needs what a kernel gave, vectors of 6, not of 3"),
         (LSTM(4), [VECTOR], "needs a batch of sequences of vectors"),
         (LSTM(4), [Tensor(("N", 5, 3), "int32")], "needs floats, but its input is int32"),
         (LSTM(4), [X, Tensor(("N", 5))], "needs a mask of bools, but it is float"),
@@ -386,6 +388,30 @@ def test_what_does_not_fit_is_one_clear_error(op: Any, inputs: Any, message: str
     types = {name: tensor for name, tensor in zip(names, inputs, strict=True) if tensor}
     with pytest.raises(GraphError, match=message):
         Graph(types, (Node("y", op, tuple(names)),), {"y": "y"})
+
+
+PROJECTED = [
+    SimpleRNN(UNITS, reverse=True),
+    LSTM(UNITS),
+    LSTM(UNITS, "silu", use_bias=False),
+    GRU(UNITS),
+    GRU(UNITS, reset_after=False),
+]
+
+
+@pytest.mark.parametrize("op", PROJECTED, ids=repr)
+def test_a_projected_layer_is_one_whose_product_came_before(op: Any) -> None:
+    rng = np.random.default_rng(2)
+    x, mask = rng.normal(size=(3, 5, 4)), rng.random((3, 5)) < 0.7
+    whole = network_of(op, {"x": x, "mask": mask})
+    p = {name: np.asarray(array) for name, array in whole.parameters.items()}
+    kernel = p.pop("kernel")
+    given = {"x": x @ kernel, "mask": mask}
+    graph = network_of(replace(op, projected=True), given).graph
+    found, wanted = Network(graph, p).run(given), whole.run({"x": x, "mask": mask})
+    assert graph.parameters.keys() == p.keys()
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, atol=1e-5)
 
 
 # Convolutional LSTMs.

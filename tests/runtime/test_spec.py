@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from cortex.runtime import nn, optim
 from cortex.runtime.errors import CortexError, GraphError, UnreadableFile, UsageError
@@ -29,6 +31,9 @@ NETWORK: list[Any] = [
     {"type": "linear", "units": 3},
     "softmax",
 ]
+
+
+SCHEMA = Draft202012Validator(json_schema())
 
 
 def spec(**said: Any) -> Any:
@@ -128,6 +133,24 @@ def test_a_setting_that_has_no_place_is_refused(setting: str, message: str) -> N
 
 # What is wrong, and where.
 
+
+def residual(*layers: Any) -> dict[str, Any]:
+    return {"type": "residual", "layers": list(layers)}
+
+
+def branch(*branches: Any) -> dict[str, Any]:
+    return {"type": "branch", "branches": list(branches)}
+
+
+def nested(depth: int) -> list[Any]:
+    layers: list[Any] = ["tanh"]
+    for _ in range(depth):
+        layers = [residual(*layers)]
+    return layers
+
+
+BEFORE: list[Any] = [{"type": "input", "size": 4}, "relu", "tanh"]
+
 WRONG: list[tuple[Mapping[str, Any], str]] = [
     ({"epoch": 3}, "epoch: no such option: 'epoch'; did you mean 'epochs'?"),
     ({"epochs": 0}, "epochs: input should be greater than or equal to 1, not 0"),
@@ -182,7 +205,22 @@ WRONG: list[tuple[Mapping[str, Any], str]] = [
     ({"listeners": [{"type": "early_stop"}]}, "listeners.0.patience: is missing"),
     ({"log": "a.txt"}, "log: a.txt: a log ends in .csv, .json, .jsonl, .h5"),
     ({"validation": "much"}, "validation: no such type: 'much'"),
-    ({"network": 3}, "network: "),
+    ({"network": 3}, "network: input should be a valid list, not 3"),
+    ({"network": [*BEFORE, branch([], [{"type": "linear", "units": "x"}])]},
+     "network.3.branches.1.0.units: input should be a valid integer"),
+    ({"network": [*BEFORE, branch([], [{"type": "linear", "unit": 3}])]},
+     "network.3.branches.1.0.unit: no such option: 'unit'; did you mean 'units'?"),
+    ({"network": [*BEFORE, branch(["relux"])]},
+     "network.3.branches.0.0: no such type: 'relux'; did you mean 'relu'?"),
+    ({"network": [*BEFORE, branch("relu")]}, "network.3.branches.0: input should be a valid list"),
+    ({"network": [residual(branch([], [residual({"type": "linear"})]))]},
+     "network.0.layers.0.branches.1.0.layers.0.units: is missing"),
+    ({"network": [*BEFORE, ["relu", ["tanh", {"units": 3}]]]},
+     "network.3.1.1: say what it is: type is missing"),
+    ({"network": [{"type": "residual"}]}, "network.0.layers: is missing"),
+    ({"network": {"load": "m", "layers": [residual("relux")]}},
+     "network.layers.0.layers.0: no such type: 'relux'"),
+    ({"network": nested(40)}, "network: more than 64 lists and mappings lie within"),
 ]  # fmt: skip
 
 
@@ -192,6 +230,7 @@ def test_what_is_wrong_is_one_line_with_its_path(said: Mapping[str, Any], messag
         spec(**said)
     assert str(caught.value).startswith(f"f.yaml: {message}")
     assert "\n" not in str(caught.value)
+    assert " more)" not in str(caught.value)
 
 
 NO_FIT: list[tuple[Mapping[str, Any], str]] = [
@@ -264,10 +303,36 @@ def test_parameters_begin_as_said(said: Any, length: float) -> None:
     np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), length, rtol=1e-6)
 
 
-def test_blocks_may_stand_in_the_network_as_lists() -> None:
-    block = [{"type": "linear", "units": 5}, "relu"]
-    found = spec(network=[NETWORK[0], block, [block, "tanh"]]).network
-    assert [layer.kind for layer in found] == ["input", *["linear", "relu"] * 2, "tanh"]
+def linear(units: int = 4) -> dict[str, Any]:
+    return {"type": "linear", "units": units}
+
+
+NESTED: list[tuple[list[Any], list[Any]]] = [
+    ([[linear(), "relu"], [[linear(), "relu"], "tanh"]],
+     [nn.linear(4), nn.relu(), nn.linear(4), nn.relu(), nn.tanh()]),
+    ([residual(linear(), "relu"), "tanh"], [nn.residual([nn.linear(4), nn.relu()]), nn.tanh()]),
+    ([branch([linear(3)], [])], [nn.branch([[nn.linear(3)], []])]),
+    ([{**branch(["tanh"], ["relu"]), "operation": "*", "name": "b"}],
+     [nn.branch([[nn.tanh()], [nn.relu()]], "*", name="b")]),
+    ([residual(branch([residual(linear(), linear())], [[["tanh"]]]), linear())],
+     [nn.residual([nn.branch([[nn.residual([nn.linear(4), nn.linear(4)])], [nn.tanh()]]),
+                   nn.linear(4)])]),
+    (nested(20), [reduce(lambda inner, _: nn.residual([inner]), range(20), nn.tanh())]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "layers"), NESTED)
+def test_layers_may_stand_within_layers(said: list[Any], layers: list[Any]) -> None:
+    document = {"network": [NETWORK[0], *said]}
+    SCHEMA.validate(document)
+    found, made = model_of(checked(document, "f.yaml")), nn.sequential([nn.input(4), *layers])
+    assert found.network.graph == made.network.graph
+
+
+def test_the_schema_refuses_what_is_wrong_within_layers() -> None:
+    SCHEMA.check_schema(SCHEMA.schema)
+    for wrong in (residual("relux"), residual({"type": "linear"}), branch(["tanh"], "tanh")):
+        assert not SCHEMA.is_valid({"network": [wrong]})
 
 
 def test_losses_join_the_usual_ones_but_replace_those_of_their_output() -> None:
@@ -404,6 +469,19 @@ def test_data_that_are_missing_are_named(tmp_path: Path) -> None:
     asked = spec(data={"type": "npz", "path": "d.npz"}, folder=str(digits(tmp_path)), validation=40)
     with pytest.raises(UsageError, match=r"^validation: 40 examples do not split"):
         build(asked)
+
+
+def test_a_loss_of_probabilities_wants_some() -> None:
+    said = [{"loss": "cross_entropy", "on": "linear-2"}]
+    with pytest.raises(GraphError, match=r"^losses\.0\.loss: it is of probabilities, and dense"):
+        model_of(spec(losses=said))
+
+
+def test_labels_are_as_many_as_classes(tmp_path: Path) -> None:
+    known = {"data": {"type": "npz", "path": "d.npz"}, "folder": str(digits(tmp_path))}
+    build(spec(**known, labels=["a", "b", "c"]))
+    with pytest.raises(UsageError, match=r"^labels: 2 for the 3 classes of 'softmax-1'$"):
+        build(spec(**known, labels=["a", "b"]))
 
 
 def always(*_: object) -> bool:

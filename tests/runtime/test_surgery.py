@@ -102,13 +102,15 @@ def test_another_size_of_input() -> None:
 
 
 def test_from_a_network(tmp_path: Any) -> None:
-    model = convnet()
+    model = nn.freeze(convnet(), "conv")
     model.network.save(tmp_path / "weights.safetensors")
     loaded = Network.load(tmp_path / "weights.safetensors")
     again = nn.from_network(loaded)
     assert [(type(at.loss), at.on, at.target) for at in again.terms] == [
         (CrossEntropy, "label", "label:target")
     ]
+    assert model.frozen == {"conv"}
+    assert (again.frozen, again.treatments) == (frozenset(), {})  # what learns is not stored
     assert nn.evaluate(again, (IMAGES, np.zeros(4, int))) >= 0
     nn.train(again, (IMAGES, np.zeros(4, int)), sgd(0.1), epochs=1)  # its arrays can be written
 

@@ -18,6 +18,7 @@ from cortex.runtime.tensor import (
     Tensor,
     broadcast,
     product,
+    quotient,
     scaled,
     total,
     window,
@@ -189,6 +190,27 @@ def test_a_window_of_too_little_is_empty() -> None:
 )
 def test_broadcasting(shapes: list[tuple[Size, ...]], found: tuple[Size, ...]) -> None:
     assert broadcast(shapes) == found
+
+
+@pytest.mark.parametrize(
+    ("size", "by", "found"),
+    [
+        (12, 4, 3),
+        ("N", "N", 1),
+        (product(["N", "T", 12]), product(["T", 4]), product(["N", 3])),
+        (total([scaled("N", 6), 9]), 3, scaled("N", 2, 3)),
+        (product([window("H", 0, 2), "N"]), "N", window("H", 0, 2)),
+    ],
+)
+def test_a_quotient(size: Size, by: Size, found: Size) -> None:
+    assert quotient(size, by) == found
+    assert product([found, by]) == size
+
+
+@pytest.mark.parametrize(("size", "by"), [(12, 5), ("N", 2), ("N", "T"), (4, "N"), ("N", 0)])
+def test_a_quotient_that_is_not_known(size: Size, by: Size) -> None:
+    with pytest.raises(ValueError, match="not known to be a multiple"):
+        quotient(size, by)
 
 
 def test_what_does_not_broadcast_is_refused() -> None:

@@ -184,10 +184,12 @@ def test_a_layer_whose_output_is_no_number_is_named(shards: int) -> None:
 
 def test_what_else_is_no_number_is_told() -> None:
     given = arrays()
-    with pytest.raises(NotFinite, match="input 'x': the data have a value there that is not"):
-        Trainer(model(), optim.adam()).step({**given, "x": given["x"] * np.nan})
-    with pytest.raises(NotFinite, match="every layer's output is: look at the targets, or lower"):
-        Trainer(model(), optim.adam()).step({**given, TARGET: given[TARGET] * np.inf})
+    for name, message in (
+        (INPUT, f"input '{INPUT}': the data have a value there that is not finite"),
+        (TARGET, "every layer's output is: look at the targets, or lower the learning rate"),
+    ):
+        with pytest.raises(NotFinite, match=message):
+            Trainer(model(), optim.adam()).step({**given, name: given[name] + np.nan})
 
 
 def test_an_input_that_is_missing_is_named() -> None:

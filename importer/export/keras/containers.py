@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,20 @@ def write_archive(path: Path, model: KerasModel) -> None:
             for place, array in _places(model.layers):
                 file.create_dataset(place, data=array)
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
-            archive.writestr(zipfile.ZipInfo(CONFIG), json.dumps(model.to_config()))
+            archive.writestr(_member(METADATA), json.dumps(metadata))
+            archive.writestr(_member(CONFIG), json.dumps(model.to_config()))
             with weights.open("rb") as source:
                 _store(archive, source)
 
 
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name)
+    member.external_attr = 0o644 << 16
+    return member
+
+
 def _store(archive: zipfile.ZipFile, source: Any) -> None:
-    entry = zipfile.ZipInfo(WEIGHTS)
+    entry = _member(WEIGHTS)
     entry.file_size = os.fstat(source.fileno()).st_size
     with archive.open(entry, "w") as member:
         while piece := source.read(1 << 20):
@@ -98,7 +104,3 @@ def _places(layers: Sequence[KerasLayer]) -> Iterator[tuple[str, Array]]:
 
 def _single(array: Array) -> Array:
     return np.asarray(array, np.float32)
-
-
-WRITERS: Mapping[str, Any] = {".h5": write_hdf5, ".hdf5": write_hdf5, ".keras": write_archive}
-"""By the ending of the file's name."""

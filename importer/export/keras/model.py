@@ -19,9 +19,8 @@ OPERATIONS = "keras.src.ops."
 class KerasLayer:
     """A layer, or an operation, of the model.
 
-    ``arrays`` are its weights in the order in which Keras counts them, by their paths below the
-    layer. ``tree`` has, for each object inside it that holds weights, how many: ``("cell", 3)``.
-    ``calls`` are the arguments of each call.
+    ``arrays`` are its weights by name, in the order in which Keras counts them; ``calls`` are the
+    arguments of each call.
     """
 
     kind: str
@@ -135,9 +134,7 @@ def written(value: Any) -> Any:
         case slice():
             parts = {"start": value.start, "stop": value.stop, "step": value.step}
             return {"class_name": "__slice__", "config": parts}
-        case tuple():
-            return {"class_name": "__tuple__", "config": [written(one) for one in value]}
-        case list():
+        case tuple() | list():
             return [written(one) for one in value]
         case dict():
             return {key: written(one) for key, one in value.items()}

@@ -7,7 +7,7 @@ def dense(node: Node, op: ops.Dense, x: Output) -> Output: ...
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,7 +32,8 @@ CONSTANTS = "weights that are constants now"
 def form(*operations: type[Operation]) -> Callable[[F], F]:
     """Registers how operations are written: ``@form(ops.Dense)``.
 
-    A form is a function of a ``Node``, its operation, and the tensors the node is given: an
+    A form is a function of a ``Node``, its operation (``Watched``: an attribute that says something
+    and is not read is an error), and the tensors the node is given: an
     ``Output``, an array where it is constant, None for one left out. It returns what the node's
     first output is, or a tuple of all of them.
 
@@ -48,6 +49,41 @@ def form(*operations: type[Operation]) -> Callable[[F], F]:
         return write
 
     return register
+
+
+class Watched:
+    """An operation as forms see it, which remembers what they have read of it."""
+
+    def __init__(self, op: Operation) -> None:
+        attributes = fields(op)  # pyright: ignore[reportArgumentType]
+        self._op, self._left = op, {at.name: at.default for at in attributes}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._left:
+            del self._left[name]
+        elif not hasattr(Operation, name) and name not in self._op.__dict__:
+            self.read_all()  # a property, which reads what it wants
+        return getattr(self._op, name)
+
+    def is_plain(self) -> bool:
+        """Whether all its attributes are what they are unless somebody says otherwise."""
+        self.read_all()
+        attributes = fields(self._op)  # pyright: ignore[reportArgumentType]
+        return all(getattr(self._op, at.name) == at.default for at in attributes)
+
+    def read_all(self) -> None:
+        """What the attributes say is seen to in another way."""
+        self._left.clear()
+
+    def check_read(self, title: str) -> None:
+        """After the form.
+
+        Raises:
+            Unsupported: an attribute that says something, which was not read.
+        """
+        for name, default in self._left.items():
+            if (value := getattr(self._op, name)) != default:
+                raise Unsupported(f"{title}: Keras has nothing like its {name} {value!r}")
 
 
 class Sink(Protocol):
@@ -90,6 +126,26 @@ class Node:
     sink: Sink
     notes: dict[str, list[str]]
     _made: int = 0
+
+    op: Watched = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.op = Watched(self.node.op)
+
+    @property
+    def kind(self) -> type[Operation]:
+        """The class of its operation."""
+        return type(self.node.op)
+
+    def write(self, given: Sequence[Any]) -> tuple[Any, ...]:
+        """Its outputs, by the form of its operation.
+
+        Raises:
+            Unsupported: an option that Keras has nothing for.
+        """
+        made = FORMS[self.kind](self, self.op, *given)
+        self.op.check_read(self.title)
+        return made if isinstance(made, tuple) else (made,)
 
     @property
     def title(self) -> str:
@@ -152,6 +208,7 @@ class Node:
         Raises:
             Unsupported: two sizes of it are open.
         """
+        self.op.read_all()  # they say how it comes by that shape
         sizes = [n if isinstance(n, int) else -1 for n in wanted.shape]
         if sizes.count(-1) > 1:
             raise self.refuse(f"of the shape {wanted.shape} more than one size is open")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,12 @@ class Writer:
     notes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     named: set[KerasLayer] = field(default_factory=set[KerasLayer])
 
+    @cached_property
+    def _used(self) -> set[str]:
+        """The values that a node needs, or that are outputs."""
+        needed = {name for node in self.graph.nodes for name in node.inputs}
+        return needed.union(self.graph.outputs.values())
+
     def write(self, name: str) -> Written:
         """All of it."""
         graph = self.graph
@@ -140,21 +147,16 @@ class Writer:
             node,
             input_types(node, graph.types),
             [graph.types[name] for name in graph.values(node)],
-            [self._is_used(name) for name in graph.values(node)],
+            [name in self._used for name in graph.values(node)],
             {local: np.asarray(self.network.parameters[n]) for local, n in node.params.items()},
             self,
             self.notes,
         )
-        made = FORMS[type(node.op)](written, node.op, *given)
-        outputs = made if isinstance(made, tuple) else (made,)
+        outputs = written.write(given)
         for name, output in zip(graph.values(node), outputs, strict=True):
             tensor = graph.types[name]
             shape, dtype = sizes(tensor.shape), keras_dtype(tensor.dtype)
             self.values[name] = output and replace(output, shape=shape, dtype=dtype)
-
-    def _is_used(self, name: str) -> bool:
-        graph = self.graph
-        return name in graph.outputs.values() or any(name in node.inputs for node in graph.nodes)
 
     def _constant(self, node: GraphNode, name: str) -> Array:
         """A value that depends on no input."""

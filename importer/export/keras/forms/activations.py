@@ -31,12 +31,12 @@ NAMES: Mapping[type[Operation], str] = {
 
 @form(*NAMES)
 def named(node: Node, op: Operation, x: Output) -> Output:
-    return node.layer("Activation", x, activation=NAMES[type(op)])
+    return node.layer("Activation", x, activation=NAMES[node.kind])
 
 
 @form(ops.Relu)
 def relu(node: Node, op: ops.Relu, x: Output) -> Output:
-    if op == ops.Relu():
+    if node.op.is_plain():
         return node.layer("Activation", x, activation="relu")
     if min(op.max_value or 0, op.negative_slope, op.threshold) < 0:  # the layer takes none of it
         above = node.operation("numpy.GreaterEqual", x, op.threshold)
@@ -114,7 +114,7 @@ def softmax(node: Node, op: ops.Softmax, x: Output) -> Output:
 
 @form(ops.LogSoftmax, ops.Glu, ops.Sparsemax)
 def along_axis(node: Node, op: Any, x: Output) -> Output:
-    return node.operation(f"nn.{type(op).__name__}", x, axis=op.axis)
+    return node.operation(f"nn.{node.kind.__name__}", x, axis=op.axis)
 
 
 @form(ops.Prelu)
@@ -131,7 +131,7 @@ def dropout(node: Node, op: ops.Dropout, x: Output) -> Output:
 
 @form(ops.AlphaDropout, ops.GaussianDropout)
 def other_dropout(node: Node, op: Any, x: Output) -> Output:
-    return node.layer(type(op).__name__, x, rate=op.rate)
+    return node.layer(node.kind.__name__, x, rate=op.rate)
 
 
 @form(ops.GaussianNoise)
@@ -141,5 +141,5 @@ def gaussian_noise(node: Node, op: ops.GaussianNoise, x: Output) -> Output:
 
 @form(ops.Centers)
 def centers(node: Node, op: ops.Centers, x: Output) -> Output:
-    node.note("what a center loss has learnt is left out")
+    node.note(f"centers of {op.classes} classes, which a center loss has learnt, are left out")
     return x

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
 from .....runtime import ops
 from .....runtime.equation import Equation
+from .....runtime.op import Operation
 from ..model import Output
 from ..node import Node, form
 
@@ -19,7 +21,7 @@ def _alike(node: Node, xs: tuple[Any, ...]) -> bool:
 
 @form(ops.Add, ops.Subtract, ops.Multiply, ops.Maximum, ops.Minimum)
 def merged(node: Node, op: Any, *xs: Any) -> Output:
-    name = type(op).__name__
+    name = node.kind.__name__
     if len(xs) > 1 and _alike(node, xs):
         return node.layer(name, list(xs))
     return reduce(lambda a, b: node.operation(f"numpy.{name}", a, b), xs)
@@ -42,7 +44,7 @@ def concatenate(node: Node, op: ops.Concatenate, *xs: Any) -> Output:
     return node.operation("numpy.Concatenate", list(xs), axis=op.axis)
 
 
-REDUCTIONS = {
+REDUCTIONS: Mapping[type[Operation], str] = {
     ops.LogSumExp: "math.Logsumexp",
     ops.ReduceAll: "numpy.All",
     ops.ReduceAny: "numpy.Any",
@@ -58,12 +60,12 @@ REDUCTIONS = {
 def reduction(node: Node, op: Any, x: Output) -> Output:
     axes = None if op.axes is None else list(op.axes)
     axis = axes[0] if axes and len(axes) == 1 else axes
-    return node.operation(REDUCTIONS[type(op)], x, axis=axis, keepdims=op.keepdims)
+    return node.operation(REDUCTIONS[node.kind], x, axis=axis, keepdims=op.keepdims)
 
 
 @form(ops.ArgMax, ops.ArgMin)
 def place(node: Node, op: Any, x: Output) -> Output:
-    kind = {"ArgMax": "numpy.Argmax", "ArgMin": "numpy.Argmin"}[type(op).__name__]
+    kind = {"ArgMax": "numpy.Argmax", "ArgMin": "numpy.Argmin"}[node.kind.__name__]
     return node.operation(kind, x, axis=op.axis, keepdims=op.keepdims)
 
 

@@ -105,17 +105,22 @@ def take(node: Node, op: ops.Take, x: Output) -> Output:
 
 @form(ops.Gather)
 def gather(node: Node, op: ops.Gather, x: Any, ids: Any) -> Output:
-    return node.operation("numpy.Take", x, ids, axis=op.axis)
+    return node.operation("numpy.Take", x, _whole(node, ids), axis=op.axis)
 
 
 @form(ops.TakeAlongAxis)
 def take_along_axis(node: Node, op: ops.TakeAlongAxis, x: Any, ids: Any) -> Output:
-    return node.operation("numpy.TakeAlongAxis", x, ids, axis=op.axis)
+    return node.operation("numpy.TakeAlongAxis", x, _whole(node, ids), axis=op.axis)
+
+
+def _whole(node: Node, ids: Any) -> Any:
+    """Places as whole numbers, which Keras insists on."""
+    return node.operation("core.Cast", ids, dtype="int32") if node.type(1).dtype == "float" else ids
 
 
 @form(ops.StridedSlice)
 def strided_slice(node: Node, op: ops.StridedSlice, x: Output) -> Output:
-    parts = tuple(map(slice, op.begins, op.ends, op.steps))
+    parts = list(map(slice, op.begins, op.ends, op.steps))
     return node.operation("numpy.GetItem", x, parts)
 
 

@@ -36,12 +36,12 @@ BINARY: Mapping[type[Operation], str] = {
 
 @form(*UNARY)
 def unary(node: Node, op: Operation, x: Output) -> Output:
-    return node.operation(UNARY[type(op)], x)
+    return node.operation(UNARY[node.kind], x)
 
 
 @form(*BINARY)
 def binary(node: Node, op: Operation, a: Any, b: Any) -> Output:
-    return node.operation(BINARY[type(op)], a, b)
+    return node.operation(BINARY[node.kind], a, b)
 
 
 @form(ops.SquaredDifference)
@@ -62,12 +62,12 @@ def scale(node: Node, op: ops.Scale, x: Output) -> Output:
 @form(ops.Equal, ops.NotEqual, ops.Less, ops.LessEqual, ops.Greater, ops.GreaterEqual)
 def comparison(node: Node, op: Any, x: Any, *others: Any) -> Output:
     other = others[0] if others else scalar(op.value, node.type().dtype)
-    return node.operation(f"numpy.{type(op).__name__}", x, other)
+    return node.operation(f"numpy.{node.kind.__name__}", x, other)
 
 
 @form(ops.LogicalAnd, ops.LogicalOr, ops.LogicalXor)
 def connective(node: Node, op: Operation, *xs: Any) -> Output:
-    kind = f"numpy.{type(op).__name__}"
+    kind = f"numpy.{node.kind.__name__}"
     return reduce(lambda a, b: node.operation(kind, a, b), xs)
 
 

@@ -14,13 +14,13 @@ from .axes import RANKS, padded
 LOWEST = float(np.finfo(np.float32).min)
 
 
-def _options(op: Any) -> dict[str, Any]:
+def _options(node: Node, op: Any) -> dict[str, Any]:
+    if any(n > 1 for n in op.dilation):
+        raise node.refuse("Keras has no pooling of windows with holes")
     return {"pool_size": list(op.pool_size), "strides": list(op.strides or op.pool_size)}
 
 
 def _checked(node: Node) -> int:
-    if any(n > 1 for n in getattr(node.node.op, "dilation", ())):
-        raise node.refuse("Keras has no pooling of windows with holes")
     if node.spatial not in RANKS:
         raise node.refuse(f"Keras has no pooling of {node.spatial} spatial axes")
     return node.spatial
@@ -35,17 +35,18 @@ def max_pooling(node: Node, op: ops.MaxPooling, x: Output) -> Output:
         lowest = {"constant_values": LOWEST}
         x = node.operation("numpy.Pad", x, given=lowest, pad_width=widths, mode="constant")
         padding = "valid"
-    return node.layer(kind, x, padding=padding, **_options(op))
+    return node.layer(kind, x, padding=padding, **_options(node, op))
 
 
 @form(ops.AveragePooling)
 def average_pooling(node: Node, op: ops.AveragePooling, x: Output) -> Output:
-    kind, options = f"AveragePooling{_checked(node)}D", _options(op)
-    if op.padding == "valid" or (op.padding == "same" and not op.count_padding):
+    kind, options = f"AveragePooling{_checked(node)}D", _options(node, op)
+    counted = op.count_padding
+    if op.padding == "valid" or (op.padding == "same" and not counted):
         return node.layer(kind, x, padding=op.padding, **options)
     pads = _pads(node, op)
     y = node.layer(kind, padded(node, x, pads), padding="valid", **options)
-    if op.count_padding:
+    if counted:
         return y
     # The share of each window that is no padding: the mean of ones with zeros around them.
     ones = node.layer("Rescaling", x, scale=0.0, offset=1.0)
@@ -55,7 +56,7 @@ def average_pooling(node: Node, op: ops.AveragePooling, x: Output) -> Output:
 
 def _pads(node: Node, op: Any) -> list[tuple[int, int]]:
     """What is added before and after each spatial axis, where Keras does not add it itself."""
-    counted = isinstance(op, ops.AveragePooling) and op.count_padding
+    counted = node.kind is ops.AveragePooling and op.count_padding
     if op.padding == "valid" or (op.padding == "same" and not counted):
         return []
     known = [n for n in node.type().shape[1:-1] if isinstance(n, int)]
@@ -67,11 +68,11 @@ def _pads(node: Node, op: Any) -> list[tuple[int, int]]:
 
 @form(ops.GlobalAveragePooling, ops.GlobalMaxPooling)
 def global_pooling(node: Node, op: Any, x: Output) -> Output:
-    kind = f"{type(op).__name__}{_checked(node)}D"
+    kind = f"{node.kind.__name__}{_checked(node)}D"
     return node.layer(kind, x, keepdims=op.keepdims)
 
 
 @form(ops.AdaptiveAveragePooling, ops.AdaptiveMaxPooling)
 def adaptive_pooling(node: Node, op: Any, x: Output) -> Output:
     size = op.output_size[0] if len(op.output_size) == 1 else list(op.output_size)
-    return node.layer(f"{type(op).__name__}{_checked(node)}D", x, output_size=size)
+    return node.layer(f"{node.kind.__name__}{_checked(node)}D", x, output_size=size)

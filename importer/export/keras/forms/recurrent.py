@@ -83,10 +83,19 @@ def _gates(node: Node, op: Any, gates: Sequence[bool]) -> tuple[dict[str, Array]
     ``gates`` says which parts of the arrays are gates.
     """
     if op.recurrent_activation != OLD:
-        return dict(node.arrays), op.recurrent_activation
+        return _arrays(node, op), op.recurrent_activation
     node.note(LARGER)
     factors = np.where(gates, STEEPER, 1.0)
-    return {name: _times(array, factors) for name, array in node.arrays.items()}, "hard_sigmoid"
+    scaled = {name: _times(array, factors) for name, array in _arrays(node, op).items()}
+    return scaled, "hard_sigmoid"
+
+
+def _arrays(node: Node, op: Any) -> dict[str, Array]:
+    """Those of a layer of Keras, in its order: it always has a kernel."""
+    if node.kind is ops.ConvLSTM or not op.projected:
+        return dict(node.arrays)
+    width = node.arrays["recurrent_kernel"].shape[-1]
+    return {"kernel": np.eye(width, dtype=np.float32), **node.arrays}
 
 
 def _times(array: Array, factors: Array) -> Array:
@@ -105,7 +114,7 @@ def _activation(node: Node, name: str) -> str:
 def simple_rnn(
     node: Node, op: ops.SimpleRNN, x: Output, mask: Any = None, *states: Any
 ) -> tuple[Any, ...]:
-    arrays, activation = dict(node.arrays), op.activation
+    arrays, activation = _arrays(node, op), op.activation
     if activation == OLD:
         activation = "hard_sigmoid"
         node.note(LARGER)
