@@ -64,12 +64,13 @@ def export(network: Network, stored: WeightsFile) -> ModelProto:
             raise GraphError(f"output {name!r}: an input has this name, which ONNX does not allow")
         source = tape.last(values[value])
         tape.nodes.append(helper.make_node("Identity", [source.name], [name], f"output {name}"))
+    read = set[str]().union(*map(_read, tape.nodes))  # what only a loss needs is not served
     onnx_graph = helper.make_graph(
         tape.nodes,
         "network",
         [value_info(name, tensor) for name, tensor in graph.inputs.items()],
         [value_info(name, graph.types[value]) for name, value in graph.outputs.items()],
-        [*tape.constants, *(_external(name, stored) for name in graph.parameters)],
+        [*tape.constants, *(_external(name, stored) for name in graph.parameters if name in read)],
     )
     model = helper.make_model(
         onnx_graph,

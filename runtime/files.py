@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,9 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def set_aside(path: Path) -> Path | None:
-    """Renames the file at ``path``, if there is one, to NAME-1, or the next number that is free.
+    """Renames the file at ``path``, if there is one, to NAME.1, or the next number that is free.
+
+    Checkpoints of which several are kept end in ``-NUMBER``: none has the name of one set aside.
 
     Raises:
         UnwritableFile: the disk will not have it.
@@ -82,12 +85,34 @@ def set_aside(path: Path) -> Path | None:
     if not path.exists():
         return None
     number = 1
-    while (aside := path.with_stem(f"{path.stem}-{number}")).exists():
+    while (aside := path.with_stem(f"{path.stem}.{number}")).exists():
         number += 1
     try:
         return path.rename(aside)
     except OSError as error:
         raise UnwritableFile(f"{path}: cannot be renamed: {told(error)}") from error
+
+
+def check_place(path: Path) -> None:
+    """Refuses a path whose folder takes no file; the folder is made if there is none.
+
+    Raises:
+        UnwritableFile: it does not.
+    """
+    try:
+        probe(path.parent)
+    except OSError as error:
+        raise UnwritableFile(f"{path}: cannot be written: {told(error)}") from error
+
+
+def probe(folder: Path) -> None:
+    """Makes a folder, if there is none, and a file in it that goes at once.
+
+    Raises:
+        OSError: the disk will not have it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def sync(path: Path) -> None:

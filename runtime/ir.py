@@ -262,7 +262,8 @@ def output_types(node: Node, types: Types) -> list[tuple[str, Tensor]]:
         raise GraphError(f"{node.title}: {node.op.kind} of {shapes}: {error}") from None
     tensors = inferred if isinstance(inferred, tuple) else (inferred,)
     for tensor in tensors:
-        if any(isinstance(n, int) and n < 1 for n in tensor.shape):
+        _check_sizes(f"{node.title}: {node.op.kind} of {shapes}", tensor.shape)
+        if 0 in tensor.shape:
             raise GraphError(
                 f"{node.title}: {node.op.kind} of {shapes}: nothing is left: {tensor.shape}"
             )
@@ -311,12 +312,20 @@ def node_parameters(node: Node, types: Types) -> Mapping[str, Param]:
     """
     params = node.op.params(*input_types(node, types))
     for local, param in params.items():
-        if open_sizes := [n for n in param.shape if not isinstance(n, int)]:
+        _check_sizes(f"{node.title}: its {local}", param.shape)
+        if open_sizes := [n for n in param.shape if isinstance(n, str)]:
             raise GraphError(
                 f"{node.title}: its {local} would have the open size {open_sizes[0]}; "
                 "fix that size of the network's input"
             )
     return params
+
+
+def _check_sizes(what: str, sizes: Sequence[Any]) -> None:
+    """Refuses what an option that is no whole number, or a negative one, makes of a shape."""
+    for n in sizes:
+        if not isinstance(n, (int, str)) or (isinstance(n, int) and n < 0):
+            raise GraphError(f"{what} would have the size {n!r}; sizes are ints from 1 on")
 
 
 def _parameters(nodes: Iterable[Node], types: Types) -> Mapping[str, Param]:

@@ -57,7 +57,7 @@ def label_one(
             anew.
 
     Raises:
-        UsageError: the example does not fit, or the output has not as many classes as names.
+        UsageError: the example does not fit, it or the answer is not finite, or the output has not as many classes as names.
     """
     if not isinstance(network, Network):
         network = Network.load(Path(network))
@@ -70,12 +70,14 @@ def label_one(
     array = np.asarray(example)
     if len(sizes) == len(shape) and array.size == math.prod(sizes):
         array = array.reshape(sizes)
+    _check_finite(array, "the example")
     name = output or next(name for name in graph.outputs if name not in graph.states.values())
     given = {**_zeros(graph), **(states or {}), names[0]: array[None]}
     found = network.run(given, [name, *graph.states.values()])
     if states is not None:
         states.update({held: found[kept] for held, kept in graph.states.items()})
     scores = found[name].reshape(-1, found[name].shape[-1])[-1]
+    _check_finite(scores, f"output {name!r}")
     if labels and len(labels) != scores.size:
         raise UsageError(f"label_one: {len(labels)} names for {scores.size} classes")
     if isinstance(answer, int) and not 0 <= answer < scores.size:
@@ -83,6 +85,11 @@ def label_one(
     best = int(scores.argmax())
     named = labels[answer] if labels and isinstance(answer, int) else answer
     return Labelled(labels[best] if labels else best, float(scores[best]), named)
+
+
+def _check_finite(array: Any, what: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UsageError(f"label_one: {what} has a value that is not finite")
 
 
 def _zeros(graph: Graph) -> dict[str, Any]:

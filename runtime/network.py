@@ -93,27 +93,28 @@ class Network:
             UnwritableFile: the disk will not have it; an older file is untouched.
         """
         with replacing(Path(path)) as stage:
-            self.write(stage)
+            self.write(stage, digest=True)
 
-    def write(self, path: Path) -> None:
-        """``save`` into a file that nobody has yet.
+    def write(self, path: Path, *, digest: bool = False) -> None:
+        """``save`` into a file that nobody has yet; without ``digest`` something else keeps one.
 
         Raises:
             OSError: the disk will not have it; a part may be there.
         """
         arrays = {name: self.parameters[name] for name in self.graph.parameters}
-        weights.write(path, arrays, {GRAPH: self.graph.to_json()})
+        weights.write(path, arrays, {GRAPH: self.graph.to_json()}, digest=digest)
 
     @classmethod
     def load(cls, path: Path | str) -> Network:
         """Opens what ``save`` wrote; the arrays stay in the file and are mapped.
 
         Raises:
-            UnreadableFile: not such a file.
+            UnreadableFile: not such a file, or not as it was written.
         """
         file = weights.WeightsFile.open(Path(path))
         if GRAPH not in file.metadata:
             raise UnreadableFile(f"{path}: its header holds no graph; it was not written by Cortex")
+        file.verify()
         try:
             return cls(Graph.from_json(file.metadata[GRAPH]), file.arrays())
         except GraphError as error:

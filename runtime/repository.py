@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from . import weights
 from .check import Array, Check, Recorded
 from .errors import RepositoryError, UnreadableFile, UsageError, problem
-from .files import sync, told
+from .files import probe, sync, told
 from .preprocessing import Preprocessing
 from .text import with_strings, without_strings
 from .versions import Latest, VersionPolicy
@@ -147,6 +147,31 @@ def versions(root: Path) -> list[ModelVersion]:
     )
 
 
+def check_place(root: Path, name: str) -> None:
+    """Refuses what ``install`` would, before there is anything to install; makes ``root``.
+
+    Raises:
+        UsageError: a name that cannot be a folder of a repository.
+        RepositoryError: the disk will not have it.
+    """
+    _check_name(name)
+    folder = root / name
+    try:
+        probe(root)
+        if folder.exists():
+            probe(folder)
+    except OSError as error:
+        raise RepositoryError(f"{folder}: cannot install the model: {told(error)}") from error
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"model name {name!r}: use letters, digits, '_', '-' and '.', "
+            "and neither '-' nor '.' for the first"
+        )
+
+
 @contextmanager
 def install(root: Path, name: str, version: int | None = None) -> Generator[ModelVersion]:
     """Yields the version to be, in an empty folder; when the block ends well, it is moved in place.
@@ -158,11 +183,7 @@ def install(root: Path, name: str, version: int | None = None) -> Generator[Mode
         UsageError: a name or a version that cannot be a folder of a repository.
         RepositoryError: the version exists, or the disk will not have it.
     """
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"model name {name!r}: use letters, digits, '_', '-' and '.', "
-            "and neither '-' nor '.' for the first"
-        )
+    _check_name(name)
     if version is not None and not VERSION.fullmatch(str(version)):
         raise UsageError(f"version {version}: use a whole number from 1 on")
     folder = root / name

@@ -16,6 +16,19 @@ Array = NDArray[Any]
 Ask: TypeAlias = Callable[[Sequence[str], Mapping[str, Array]], Sequence[Array]]
 
 
+def engine() -> Any:
+    """The module onnxruntime.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtra("checking a model", "cpu") from None
+    return onnxruntime
+
+
 def sessions(model: Path) -> Ask:
     """A function (names, inputs) → values, each name an output's or a layer's.
 
@@ -25,10 +38,7 @@ def sessions(model: Path) -> Ask:
         MissingExtra: onnxruntime is not installed.
         UnreadableFile: no ONNX model.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtra("checking a model", "cpu") from None
+    onnxruntime = engine()
     proto = read(model)
 
     def values(names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:

@@ -8,6 +8,7 @@ JSON header, the bytes), and the tests hold the two against each other.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -40,6 +41,10 @@ DTYPES = {
 NAMES = {np.dtype(name): code for code, name in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the reference implementation
 ALIGNMENT = 64  # bytes; what onnxruntime and BLAS like to find mapped arrays at
+DIGEST = "cortex.sha256"
+"""The key of the metadata under which a file may have the digest of itself: of all its bytes, but
+that of the digest's own digits, which count as zeros."""
+NO_DIGEST = "0" * 64
 MOST_AXES = 32
 MOST_ELEMENTS = 1 << 56
 
@@ -88,6 +93,29 @@ class WeightsFile:
             raise UnreadableFile(f"{path}: a damaged safetensors header: {error!r}") from None
         return cls(path, metadata, stored)
 
+    def verify(self) -> None:
+        """Holds the file against the digest that it has of itself; one without any says nothing.
+
+        It takes 0.7 s a GB where the processor has instructions for it.
+
+        Raises:
+            UnreadableFile: it is not as it was written.
+        """
+        written = self.metadata.get(DIGEST)
+        if written is None:
+            return
+        with self.path.open("rb") as file:
+            head = file.read(8)
+            head += file.read(int.from_bytes(head, "little"))
+            found = hashlib.sha256(head.replace(written.encode(), NO_DIGEST.encode(), 1))
+            while part := file.read(1 << 20):
+                found.update(part)
+        if found.hexdigest() != written:
+            raise UnreadableFile(
+                f"{self.path}: damaged: its SHA-256 is {found.hexdigest()[:12]}…, when it was "
+                f"written it was {written[:12]}…; take another copy, or an older checkpoint"
+            )
+
     def arrays(self) -> Mapping[str, Array]:
         """Every array by name, mapped from the file."""
         raw = np.memmap(self.path, np.uint8, "r").view(np.ndarray)
@@ -113,26 +141,40 @@ def _stored(entry: Mapping[str, Any], base: int, file_size: int) -> Stored:
     return Stored(dtype, shape, base + begin, size)
 
 
-def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+def write(
+    path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str], *, digest: bool = False
+) -> None:
     """Writes ``arrays`` one by one; each is asked for when its turn comes, and let go after it.
 
     ``arrays`` may be any mapping, one that reads its arrays when asked included, and its values
     anything that has a shape and a dtype and that ``numpy.asarray`` makes an array of. Each is
-    asked for twice, once for shape and dtype, once for the bytes.
+    asked for twice, once for shape and dtype, once for the bytes. With ``digest`` the file has one
+    of itself, for ``verify``.
 
     Raises:
         Unsupported: an array of a dtype the format has not.
     """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    own = {DIGEST: NO_DIGEST} if digest else {}
+    header: dict[str, Any] = {"__metadata__": {**own, **metadata}}
     end = 0
     for name in arrays:
         header[name], end = _entry(name, arrays[name], end)
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-(8 + len(raw)) % ALIGNMENT)
+    head, found = len(raw).to_bytes(8, "little") + raw, hashlib.sha256()
     with path.open("wb") as file:
-        file.write(len(raw).to_bytes(8, "little") + raw)
+
+        def put(part: bytes | memoryview) -> None:
+            file.write(part)
+            if digest:
+                found.update(part)
+
+        put(head)
         for name in arrays:  # no name for the array: the next one is read when it is gone
-            file.write(_bytes(arrays[name]))
+            put(_bytes(arrays[name]))
+        if digest:
+            file.seek(head.index(NO_DIGEST.encode()))
+            file.write(found.hexdigest().encode())
 
 
 def _entry(name: str, array: Any, begin: int) -> tuple[Mapping[str, Any], int]:

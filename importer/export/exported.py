@@ -67,7 +67,9 @@ def file_for(source: Source, file: Path | None, to: Format | None) -> tuple[Path
     """
     if file is None:
         if to is None:
-            raise UsageError(f"--to: say what to write, {', '.join(dict.fromkeys(_FORMATS))}")
+            raise UsageError(
+                f"--to: say what to write, {', '.join(dict.fromkeys(ENDINGS.values()))}"
+            )
         ending = next(ending for ending, known in ENDINGS.items() if known == to)
         return Path(f"{source.name}{ending}"), to
     found = ENDINGS.get(file.suffix.lower())
@@ -75,9 +77,6 @@ def file_for(source: Source, file: Path | None, to: Format | None) -> tuple[Path
         wanted = [ending for ending, known in ENDINGS.items() if to in (None, known)]
         raise UsageError(f"{file}: a file for {to or 'this'} ends in {' or '.join(wanted)}")
     return file, found
-
-
-_FORMATS = ENDINGS.values()
 
 
 def export_to(source: Source, file: Path, to: Format) -> ExportReport:

@@ -105,6 +105,13 @@ for _kind, _function in NUMERIC.items():
     _declare(_kind, _function, False)
 
 
+@folds("Mod")
+def modulo(call: Call, *x: Constant) -> Known | None:
+    if any(isinstance(one, Known) and one.array.dtype == object for one in x):
+        return None
+    return _numbers(call, x, np.fmod if call.options.get("fmod", 0) else np.mod)
+
+
 @folds("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin")
 def reduce(call: Call, x: Constant, *_: Constant) -> Known | None:
     if isinstance(x, Filled) or not x.is_small:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .activity import L1, L2
 from .center import CenterLoss
 from .covariance import CrossCovariance
-from .entropy import BinaryCrossEntropy, CrossEntropy, KullbackLeibler
+from .entropy import BinaryCrossEntropy, CrossEntropy, KullbackLeibler, NegativeLogLikelihood
 from .inner import Inner
 from .loss import Loss
 from .margins import Contrastive, Hinge, SquaredHinge
@@ -16,6 +16,7 @@ from .yolo import Yolo2, realize_label
 NAMED: Mapping[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
+    "nll": NegativeLogLikelihood,
     "kl": KullbackLeibler,
     "mse": MeanSquaredError,
     "mae": MeanAbsoluteError,
@@ -51,6 +52,7 @@ __all__ = [
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "NegativeLogLikelihood",
     "SmoothL1",
     "SquaredHinge",
     "Term",

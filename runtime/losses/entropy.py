@@ -9,8 +9,8 @@ from ..frame import Array, Frame
 from ..op import Operation, Step
 from ..ops import Sigmoid, Softmax
 from ..tensor import Tensor
-from .labels import numbers, put_classes
-from .loss import Loss, Passes, tiny
+from .labels import numbers, put_classes, put_one_hot
+from .loss import SIGNED, Loss, Passes, tiny
 
 
 class _OfDistributions(Loss):
@@ -69,8 +69,7 @@ class CrossEntropy(_OfDistributions):
         if self.ids:
             put_classes(into, numbers(rows), name, on.sizes[-1])
         else:
-            classes = rows.size * into.shape[-1] == into.size
-            super().put(into, numbers(rows) if classes else rows, name, on)
+            put_one_hot(into, rows, name)
 
     def passes(self, at: Frame) -> Passes:
         return self._of_ids(at) if self.ids else self._of_distributions(at)
@@ -140,6 +139,38 @@ class KullbackLeibler(_OfDistributions):
             xp.multiply(each, target, out=each)
 
         return each, forward, self.slope(at, target)
+
+
+@dataclass(frozen=True)
+class NegativeLogLikelihood(Loss):
+    """The mean over rows, or over all positions of them, of -sum(target·value).
+
+    That is the cross-entropy of logarithms of probabilities, as a log_softmax puts them out.
+    """
+
+    type: Literal["nll"] = field(default="nll", kw_only=True)
+
+    per = "position"
+
+    def check_source(self, op: Operation | None) -> None:
+        if op and op.kind in SIGNED | {"logistic", "softmax"} - {"log_softmax"}:
+            raise ValueError(
+                f"it is of logarithms of probabilities, and {op.kind} puts out others; "
+                "let a log_softmax follow, and the loss be on that"
+            )
+
+    def put(self, into: Array, rows: Array, name: str, on: Tensor) -> None:
+        put_one_hot(into, rows, name)
+
+    def passes(self, at: Frame) -> Passes:
+        xp, (value, target, _), (dx,) = at.xp, at.x, at.dx
+        each = at.scratch(value.shape)
+
+        def forward() -> None:
+            xp.multiply(value, target, out=each)
+            xp.negative(each, out=each)
+
+        return each, forward, lambda: xp.negative(target, out=dx)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,16 @@ def put_labels(into: Array, rows: Array, name: str) -> None:
         )
 
 
+def put_one_hot(into: Array, rows: Array, name: str) -> None:
+    """``put_labels`` that takes class numbers which are floats, too.
+
+    Raises:
+        UsageError: another shape than the loss needs, or a class that is not there.
+    """
+    classes = rows.size * into.shape[-1] == into.size
+    put_labels(into, numbers(rows) if classes else rows, name)
+
+
 def put_classes(into: Array, rows: Array, name: str, classes: int) -> None:
     """Writes class numbers as they are.
 

@@ -6,19 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import CortexError, GraphError
-from ..losses import CrossEntropy, MeanSquaredError, Term
+from ..losses import CrossEntropy, MeanSquaredError, NegativeLogLikelihood, Term
 from ..training.model import Model
 from .layers import Input, LayerSpec
 from .net import Net
 from .terms import resolve
+
+USUAL = {"softmax": CrossEntropy, "log_softmax": NegativeLogLikelihood}
+"""The losses that suit what an operation puts out; the mean squared error suits any other."""
 
 
 def sequential(layers: Iterable[Any], *, seed: int = 0, terms: Sequence[Term] = ()) -> Model:
     """A network of layers, one after the other unless their ``inputs`` say otherwise.
 
     Lists within the list are flattened. Without ``terms`` each output has the loss that suits it:
-    cross-entropy for a softmax, the mean squared error for any other, against a target of the
-    output's name.
+    cross-entropy for a softmax and a log_softmax, the mean squared error for any other, a logistic
+    among them, against a target of the output's name.
 
     Raises:
         GraphError: a layer that does not fit; the message names it.
@@ -40,7 +43,7 @@ def append(net: Net, layers: Iterable[Any], before: str = "", prefix: str = "") 
     """
     for spec in _flat(layers):
         name = prefix + (spec.name or _fresh(net, spec.kind, prefix))
-        if name in net.layers or name in net.types:
+        if name in net.layers or name in net.types or net.has_parameter(name):
             raise GraphError(f"layer {name!r}: the name is used twice")
         x = _inputs(net, spec, name, before, prefix)
         net.layer = name
@@ -77,8 +80,8 @@ def finished(net: Net, terms: Sequence[Term] = (), seed: int = 0) -> Model:
 def usual(net: Net, name: str, value: str) -> Term:
     """The loss of an output that was given none: it depends on the operation it comes from."""
     op = net.source(value)
-    loss = CrossEntropy() if op and op.kind == "softmax" else MeanSquaredError()
-    return Term(loss, value, f"{name}:target")
+    kind = USUAL.get(op.kind, MeanSquaredError) if op else MeanSquaredError
+    return Term(kind(), value, f"{name}:target")
 
 
 def _flat(layers: Iterable[Any]) -> Iterator[LayerSpec]:

@@ -26,7 +26,8 @@ def fed(data: Data, model: Model, *, seed: int = 0, targets: bool = True) -> Dat
     """The data as the model needs them.
 
     Arrays that are not called as the model's inputs and targets are taken in order: inputs, then
-    targets, then weights. Of data that have no targets the inputs are these, in an autoencoder.
+    targets, then, where the arrays have no names, weights. A target or weights to which a loss
+    gives a name of their own must be there by that name, if the arrays have names. Of data that have no targets the inputs are these, in an autoencoder.
 
     Args:
         data: what there is.

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..errors import UsageError
 from ..optim import Adam, Optimizer
 from ..training.evaluation import Evaluation, Measure
 from ..training.loop import Epoch, Listener, Run
@@ -76,6 +77,7 @@ def train(
         UsageError: the data do not fit.
         NotFinite: a loss is no number; names the first layer whose output is not.
     """
+    _check(model)
     trainer = Trainer(model, optimizer or Adam(), seed=seed, **options)
     run = Run(
         trainer,
@@ -104,6 +106,7 @@ def take_back(trainer: Trainer) -> None:
 
 def evaluate(model: Model, data: Data, *, batch_size: int = 128) -> float:
     """The part of the examples that a classifier gets right; of any other model the loss."""
+    _check(model)
     trainer = Trainer(model, Adam())
     measures = usual(model.terms)[:1]
     found = Evaluation(trainer, measures).run(fed(data, model), batch_size)
@@ -112,6 +115,7 @@ def evaluate(model: Model, data: Data, *, batch_size: int = 128) -> float:
 
 def loss_terms(model: Model, data: Data, *, batch_size: int = 128) -> Mapping[str, float]:
     """What each term of the loss comes to over the examples, by the names that epochs have."""
+    _check(model)
     trainer, total, rows = Trainer(model, Adam()), np.zeros(()), 0
     for batch in fed(data, model).batches(batch_size):
         size = len(next(iter(batch.values())))
@@ -122,6 +126,7 @@ def loss_terms(model: Model, data: Data, *, batch_size: int = 128) -> Mapping[st
 
 def predict(model: Model, data: Data, *, batch_size: int = 128) -> Any:
     """The output for every example, or of several outputs each by name."""
+    _check(model)
     network, graph = model.network, model.network.graph
     names = [name for name in graph.outputs if name not in graph.states.values()]
     parts: dict[str, list[Array]] = {name: [] for name in names}
@@ -138,6 +143,11 @@ def predict(model: Model, data: Data, *, batch_size: int = 128) -> Any:
             parts[name].append(found[name])
     whole = {name: np.concatenate(part) for name, part in parts.items()}
     return whole if len(whole) > 1 else next(iter(whole.values()))
+
+
+def _check(model: object) -> None:
+    if isinstance(model, History):
+        raise UsageError("a history is no model; give its model: history.model")
 
 
 def _inputs(model: Model, data: Data, size: int) -> Iterator[Mapping[str, Array]]:

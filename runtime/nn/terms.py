@@ -23,7 +23,7 @@ def resolve(net: Net, terms: Sequence[Term], outputs: Mapping[str, str]) -> list
     for term in terms:
         if term.on in net.layers:
             term = replace(term, on=net.layers[term.on].value)
-        if net.has_parameter(term.on):
+        elif net.has_parameter(term.on):
             net.penalize(term)
             continue
         if term.on not in net.types:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def _newest(spec: Spec) -> Path:
     path = spec.checkpoint
     if path is None:
         raise UsageError("--resume: the spec has no checkpoint to go on from")
-    kept = path.parent.glob(f"{path.stem}-*{path.suffix}")
-    found = [at for at in [path, *kept] if at.exists()]
+    several = re.compile(rf"{re.escape(path.stem)}(-\d+)?{re.escape(path.suffix)}")
+    found = [at for at in path.parent.glob("*") if several.fullmatch(at.name)]
     if not found:
         raise UsageError(f"--resume: {path}: no such file")
     return max(found, key=lambda at: at.stat().st_mtime_ns)

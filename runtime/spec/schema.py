@@ -117,7 +117,8 @@ class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
     """Null: until it is stopped."""
     batch_size: Count = 128
     accumulate: Count = 1
-    """Batches whose gradients are averaged before anything is learnt from them."""
+    """Batches whose gradients are averaged before anything is learnt from them; they are counted
+    on from epoch to epoch."""
     evaluate_every: Count = 1
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "cpu"
@@ -168,6 +169,21 @@ class Spec(Strict, validate_default=True, use_attribute_docstrings=True):
         if path and path.suffix not in LOGS:
             raise ValueError(f"{path}: a log ends in {', '.join(LOGS)}")
         return path
+
+    @field_validator("save", "checkpoint")
+    @classmethod
+    def _in_our_format(cls, path: Path | None) -> Path | None:
+        if path and path.suffix != ENDING:
+            raise ValueError(f"{path}: a network is kept as {ENDING}: let the name end in that")
+        return path
+
+    @field_validator("listeners")
+    @classmethod
+    def _each_in_our_format(cls, told: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        for each in told:
+            if isinstance(each, (Best, Checkpoints)):
+                cls._in_our_format(each.path)
+        return told
 
     @field_validator("save", "checkpoint", "log", "tensorboard")
     @classmethod

@@ -79,7 +79,7 @@ def save(run: Run, path: Path) -> None:
     metadata = {GRAPH: graph.to_json(), TRAINING: json.dumps(asdict(Standing.of(run)))}
     arrays = {name: to_numpy(array) for name, array in {**parameters, **state}.items()}
     with replacing(path) as stage:
-        weights.write(stage, arrays, metadata)
+        weights.write(stage, arrays, metadata, digest=True)
 
 
 def resume(run: Run, path: Path) -> None:
@@ -89,11 +89,12 @@ def resume(run: Run, path: Path) -> None:
     warning in the log tells which.
 
     Raises:
-        UnreadableFile: not such a file.
+        UnreadableFile: not such a file, or not as it was written.
         UsageError: it holds another network than the run's, or was trained with an optimiser of
             another kind.
     """
     file = weights.WeightsFile.open(path)
+    file.verify()
     standing, stored = _standing(file), file.arrays()
     _check_network(path, run.trainer.network.graph, _graph(file), stored)
     prefix = f"{TRAINING}/"
@@ -105,6 +106,28 @@ def resume(run: Run, path: Path) -> None:
     run.losses = list(standing.losses)
     if len(standing.sums) == len(run.trainer.terms):  # a penalty may have come or gone
         run.sums = list(standing.sums)
+
+
+def is_of(run: Run, path: Path) -> bool:
+    """Whether there is a file at ``path`` that this very training has saved on its way here.
+
+    Epochs tell how long they took, so that no two trainings have the same.
+    """
+    try:
+        theirs = _standing(weights.WeightsFile.open(path))
+    except UnreadableFile:
+        return False
+    done, begun = len(theirs.history), len(theirs.losses)
+    if _epochs(theirs.history) != _epochs(run.history[:done]):
+        return False
+    if done == len(run.history):
+        return bool(done or begun) and theirs.losses == run.losses[:begun]
+    return done > 0
+
+
+def _epochs(history: Sequence[Epoch]) -> str:
+    """As text, in which what is no number is alike, too."""
+    return json.dumps([asdict(epoch) for epoch in history])
 
 
 def _standing(file: weights.WeightsFile) -> Standing:

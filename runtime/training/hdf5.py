@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data import Batch
 from ..errors import UnreadableFile
-from ..files import replacing, set_aside
+from ..files import check_place, replacing, set_aside
 from .evaluation import LOSS
 from .loop import Epoch, Listener, Run
 
@@ -27,7 +27,7 @@ class Hdf5History(Listener):
     at the end of each epoch; ``cost/loss``, ``metrics/NAME`` (NaN where not evaluated),
     ``terms/NAME`` of a loss with several, ``rate`` and ``time/train`` (seconds) have a number an
     epoch. A run that is resumed goes on in its file; an older one of another run is set aside as
-    NAME-1.
+    NAME.1.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class Hdf5History(Listener):
     _markers: list[int] = field(default_factory=list[int], init=False, repr=False)
 
     def begin(self, run: Run) -> None:
+        check_place(self.path)
         self._batches, self._markers = [], []
         if not (run.history or run.losses):
             set_aside(self.path)

@@ -44,7 +44,7 @@ class CsvLog(Listener):
     """A line an epoch, after a line of names; ``path`` can be read while training goes on.
 
     A run that is resumed writes the lines of the epochs before it anew. An older file of another
-    run is set aside as NAME-1, or the next number that is free.
+    run is set aside as NAME.1, or the next number that is free.
     """
 
     path: Path

@@ -78,7 +78,7 @@ class Run:
         answers: what the measures looked at in the last evaluation, and those values, by name.
 
     Raises:
-        UsageError: a goal that nothing measures, or epochs below 0.
+        UsageError: a goal that nothing measures, epochs below 0, or too few for one update.
     """
 
     trainer: Trainer
@@ -101,6 +101,12 @@ class Run:
     def __post_init__(self) -> None:
         if self.epochs is not None and self.epochs < 0:
             raise UsageError(f"epochs is {self.epochs}, and must be 0 or more")
+        gathered = int(self.trainer.settings["accumulate"])
+        if self.epochs and self.epochs * self.steps < gathered:
+            raise UsageError(
+                f"accumulate is {gathered}, but all {self.epochs} epochs have only "
+                f"{self.epochs * self.steps} batches: nothing would be learnt"
+            )
         if self.goal == LOSS:
             return
         known = [measure.name for measure in self.measures]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..losses import BinaryCrossEntropy, CrossEntropy, Term
+from ..losses import BinaryCrossEntropy, CrossEntropy, NegativeLogLikelihood, Term
 from . import metrics
 
 Array = Any
@@ -222,6 +222,7 @@ def usual(terms: Sequence[Term]) -> list[Looking]:
     """The accuracy of the values that have a cross-entropy for a loss."""
     kinds: Mapping[type, type[Looking]] = {
         CrossEntropy: Accuracy,
+        NegativeLogLikelihood: Accuracy,
         BinaryCrossEntropy: BinaryAccuracy,
     }
     found = [(kinds[type(at.loss)], at.on, at.target) for at in terms if type(at.loss) in kinds]

@@ -30,12 +30,13 @@ from ..repository import (
     WEIGHTS,
     ModelConfig,
     ModelVersion,
+    check_place,
     install,
     write_check,
     write_config,
 )
 from ..retirement import retire
-from ..sessions import sessions
+from ..sessions import engine, sessions
 from ..weights import WeightsFile
 from .evaluation import LOSS
 from .logs import VALIDATION_LOSS
@@ -69,6 +70,10 @@ class Publisher(Listener):
     name: str
     labels: tuple[str, ...] = ()
     keep: int | None = None
+
+    def begin(self, run: Run) -> None:
+        check_place(self.repository, self.name)
+        engine()
 
     def epoch(self, run: Run, epoch: Epoch) -> None:
         if not epoch.best:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UnwritableFile
-from ..files import set_aside
-from .checkpoint import save
+from ..files import check_place, set_aside
+from .checkpoint import is_of, save
 from .loop import Epoch, Listener, Run
 
 
@@ -15,14 +15,15 @@ from .loop import Epoch, Listener, Run
 class Best(Listener):
     """Writes each epoch that is the best so far to one file.
 
-    An older file of another run is set aside as NAME-1, or the next number that is free.
+    An older file of another run is set aside as NAME.1, or the next number that is free.
     """
 
     path: Path
     _ours: bool = field(default=False, init=False, repr=False)
 
     def begin(self, run: Run) -> None:
-        self._ours = run.best is not None
+        check_place(self.path)
+        self._ours = is_of(run, self.path)
 
     def epoch(self, run: Run, epoch: Epoch) -> None:
         if epoch.best:
@@ -48,10 +49,9 @@ class Checkpoints(Listener):
     _saved: int = field(default=0, init=False, repr=False)
 
     def begin(self, run: Run) -> None:
-        done = len(run.history)
-        self._written = [self._file(n) for n in range(self.every, done + 1, self.every)]
-        if run.losses and self._file(done) not in self._written:
-            self._written.append(self._file(done))
+        check_place(self.path)
+        files = dict.fromkeys(map(self._file, range(len(run.history) + 1)))
+        self._written = [file for file in files if is_of(run, file)]
         self._saved = run.trainer.steps
 
     def epoch(self, run: Run, epoch: Epoch) -> None:

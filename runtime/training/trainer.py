@@ -48,7 +48,8 @@ class Trainer:
         model: what to train.
         optimizer: how.
         shards: threads that share a batch; None: the cores, if a step is long enough.
-        accumulate: steps whose gradients are averaged before the parameters change.
+        accumulate: steps whose gradients are averaged before the parameters change. They are
+            counted on from epoch to epoch, as in Keras; those that end a run incomplete are lost.
         seed: of the random numbers of dropout and the like.
         dtype: float32, or float64 to check.
         precision: "float16" stores what layers compute in half of that, and leaves out steps whose

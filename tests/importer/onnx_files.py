@@ -81,6 +81,7 @@ def convnet(opset: int = 17) -> ModelProto:
         node("Relu", "sum", "r2"),
         node("GlobalAveragePool", "r2", "pooled"),
         node("Shape", "pooled", "shape"),
+        *([node("Mod", "minus four", "zero")] if opset >= 10 else []),
         node("Gather", "shape zero", "n", axis=0),
         *unsqueeze,
         node("Concat", "n1 rest", "target", axis=0),
@@ -97,7 +98,7 @@ def convnet(opset: int = 17) -> ModelProto:
         "w2": drawn(8, 4, 3, 3),
         "fw": drawn(10, 8),
         "fb": drawn(10),
-        "zero": np.int64(0),
+        **({"minus": np.int64(-4), "four": np.int64(4)} if opset >= 10 else {"zero": np.int64(0)}),
         "rest": ints(-1),
         **({"zeros": ints(0)} if opset >= 13 else {}),
     }

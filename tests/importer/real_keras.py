@@ -15,7 +15,8 @@ from cortex.runtime.network import Network
 
 REAL = """
 import os, sys
-os.environ |= {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+os.environ["JAX_ENABLE_X64"] = "1" if sys.argv[1] == "float64" else "0"
 import keras, numpy as np
 keras.config.set_floatx(sys.argv[1])
 for name in sys.argv[2:]:
@@ -29,7 +30,7 @@ for name in sys.argv[2:]:
             model = keras.models.load_model(f"{name}.{ending}", compile=False)
             found = model(inputs, training=False)
         except Exception as error:
-            print(f"{name}.{ending}", "nan", type(error).__name__, str(error)[:200].split())
+            print(f"{name}.{ending}", "nan", type(error).__name__, str(error)[:300].split())
             continue
         found = found if isinstance(found, (list, tuple)) else [found]
         worst = 0.0

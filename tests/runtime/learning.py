@@ -58,8 +58,9 @@ def run(
     made = model(width)
     if penalties:
         made = treated(made, {"*/kernel": Treatment(l1=0.01, l2=0.02)})
+    how: dict[str, Any] = {"seed": 3, **options}
     return Run(
-        Trainer(made, optimizer or optim.adam(1e-2), **{"seed": 3, **options}),
+        Trainer(made, optimizer or optim.adam(1e-2), **how),
         Arrays(arrays(rows), seed=5),
         Arrays(arrays(30, 1)),
         epochs,

@@ -95,7 +95,5 @@ def test_a_newer_format_is_refused_by_its_number(tmp_path: Path) -> None:
     network.save(path)
     number = f'\\"format\\": {FORMAT}'.encode()
     path.write_bytes(path.read_bytes().replace(number, number[:-1] + b"7"))
-    with pytest.raises(
-        UnreadableFile, match=f"newer .* format 7; .* knows {FORMAT}"
-    ):
+    with pytest.raises(UnreadableFile, match=f"newer .* format 7; .* knows {FORMAT}"):
         Network.load(path)
