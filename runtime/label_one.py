@@ -57,7 +57,8 @@ def label_one(
             anew.
 
     Raises:
-        UsageError: the example does not fit, it or the answer is not finite, or the output has not as many classes as names.
+        UsageError: the example does not fit, it or the answer is not finite, or the output has not
+            as many classes as names.
     """
     if not isinstance(network, Network):
         network = Network.load(Path(network))

@@ -114,11 +114,12 @@ class Network:
         file = weights.WeightsFile.open(Path(path))
         if GRAPH not in file.metadata:
             raise UnreadableFile(f"{path}: its header holds no graph; it was not written by Cortex")
-        file.verify()
         try:
-            return cls(Graph.from_json(file.metadata[GRAPH]), file.arrays())
+            found = cls(Graph.from_json(file.metadata[GRAPH]), file.arrays())
         except GraphError as error:
             raise UnreadableFile(f"{path}: {error}") from None
+        file.verify()
+        return found
 
     def _source(self, name: str) -> Layer:
         if name in self.graph.outputs:

@@ -163,6 +163,7 @@ def _optimizer(rule: Thing, where: str) -> dict[str, Any]:
         given: Any = options["lr_params"]
         options.finish()
         options = Options(options.title, given)
+        options.ignore("backend_type")
     made = OPTIMIZERS[rule.kind](options)
     for theirs, ours in (
         ("gradient_clip_norm", "clip_norm"),

@@ -153,7 +153,7 @@ class NegativeLogLikelihood(Loss):
     per = "position"
 
     def check_source(self, op: Operation | None) -> None:
-        if op and op.kind in SIGNED | {"logistic", "softmax"} - {"log_softmax"}:
+        if op and op.kind in (SIGNED | {"logistic", "softmax"}) - {"log_softmax"}:
             raise ValueError(
                 f"it is of logarithms of probabilities, and {op.kind} puts out others; "
                 "let a log_softmax follow, and the loss be on that"

@@ -5,7 +5,7 @@ nn.train(net, (x, y))        nn.train(net, {"x": x, "y": y})        nn.train(net
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -27,7 +27,8 @@ def fed(data: Data, model: Model, *, seed: int = 0, targets: bool = True) -> Dat
 
     Arrays that are not called as the model's inputs and targets are taken in order: inputs, then
     targets, then, where the arrays have no names, weights. A target or weights to which a loss
-    gives a name of their own must be there by that name, if the arrays have names. Of data that have no targets the inputs are these, in an autoencoder.
+    gives a name of their own must be there by that name, if the arrays have names. Of data that
+    have no targets the inputs are these, in an autoencoder.
 
     Args:
         data: what there is.
@@ -44,7 +45,8 @@ def fed(data: Data, model: Model, *, seed: int = 0, targets: bool = True) -> Dat
         first: Batch = next(iter(source.batches(1)))
     except StopIteration:
         raise UsageError("the data are empty") from None
-    return _Fed(source, _names(wanted, first, model), model)
+    given = _given(model) if source is data or isinstance(data, Mapping) else set[str]()
+    return _Fed(source, _names(wanted, first, model, given), model)
 
 
 class _Fed:
@@ -124,18 +126,29 @@ def _wanted(model: Model, targets: bool) -> Sequence[str]:
     return [name for name in dict.fromkeys(names) if name not in values]
 
 
-def _names(wanted: Sequence[str], first: Batch, model: Model) -> Mapping[str, str]:
-    """Which of the data's arrays each of the model's inputs and targets is."""
+def _given(model: Model) -> set[str]:
+    """The names of targets and weights that somebody chose: none but ``target`` and NAME:target."""
+    chosen = {name for term in model.terms for name in (term.target, term.weights)}
+    return {name for name in chosen if name.rpartition(":")[2] != "target"} - {*_inputs(model)}
+
+
+def _names(
+    wanted: Sequence[str], first: Batch, model: Model, given: Collection[str]
+) -> Mapping[str, str]:
+    """Which of the data's arrays each of the model's inputs and targets is.
+
+    ``given``: those that no array of another name stands for.
+    """
     names = {name: name for name in wanted if name in first}
-    missing = [name for name in wanted if name not in first]
+    missing = [name for name in wanted if name not in first and name not in given]
     others = sorted((name for name in first if name not in names), key=lambda name: name != INPUT)
     names |= dict(zip(missing, others, strict=False))
-    left = missing[len(others) :]
+    left = [name for name in wanted if name not in names]
     inputs = [*_inputs(model)]
     if left and len(inputs) == 1 and not set(left) & set(inputs):
         size = prod(first[names[inputs[0]]].shape[1:])
-        own = {name: names[inputs[0]] for name in left if _size(model, name) == size}
-        names |= own
+        own = [name for name in left if name not in given and _size(model, name) == size]
+        names |= dict.fromkeys(own, names[inputs[0]])
         left = [name for name in left if name not in own]
     if left:
         raise UsageError(

@@ -19,6 +19,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from .. import optim
 from ..errors import UnreadableFile
 from ..optim.schedules import rate_at
+from ..training.loop import Listener
+from ..training.saving import Best, Checkpoints
 from .families import (
     LOGS,
     AnyAugmentation,
@@ -32,6 +34,7 @@ from .families import (
 from .faults import fault
 from .forms import Strict
 
+ENDING = ".safetensors"
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
 

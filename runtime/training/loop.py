@@ -104,7 +104,7 @@ class Run:
         gathered = int(self.trainer.settings["accumulate"])
         if self.epochs and self.epochs * self.steps < gathered:
             raise UsageError(
-                f"accumulate is {gathered}, but all {self.epochs} epochs have only "
+                f"accumulate is {gathered}, but in {self.epochs} epochs there are only "
                 f"{self.epochs * self.steps} batches: nothing would be learnt"
             )
         if self.goal == LOSS:

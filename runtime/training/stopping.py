@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -42,35 +44,68 @@ class TimeLimit(Listener):
             run.say(f"stopped: {self.seconds:g} seconds are over")
 
 
+SIGNS = (signal.SIGINT, signal.SIGTERM)
+
+
 @dataclass
 class Interruptible(Listener):
     """Lets Ctrl-C, and SIGTERM, end training after the batch under way; a second one, at once.
 
-    Where training runs on another thread than the main one signals are left alone.
+    "At once" is when the call of NumPy's that is under way returns. Where training runs on another
+    thread than the main one signals are left alone.
     """
 
     _before: dict[signal.Signals, Any] = field(
         default_factory=dict[signal.Signals, Any], init=False, repr=False
     )
-    _asked: bool = field(default=False, init=False, repr=False)
+    _asked: int = field(default=0, init=False, repr=False)
+    _heard: _Heard | None = field(default=None, init=False, repr=False)
 
     def begin(self, run: Run) -> None:
-        self._asked = False
+        self._asked = 0
         if threading.current_thread() is not threading.main_thread():
             return
+        self._heard = heard = _Heard()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self._asked:
+            self._asked += 1
+            run.stop = True  # no word here: it may have come within a print
+            if max(self._asked, heard.count()) > 1:
                 raise KeyboardInterrupt
-            self._asked = run.stop = True  # no word here: it may have come within a print
 
-        for sign in (signal.SIGINT, signal.SIGTERM):
+        for sign in SIGNS:
             self._before[sign] = signal.signal(sign, stop)
 
     def end(self, run: Run) -> None:
         while self._before:
             sign, before = self._before.popitem()
             signal.signal(sign, before or signal.SIG_DFL)
+        if self._heard:
+            self._heard.close()
+            self._heard = None
         if self._asked and not run.failed:
             done = f"{run.steps_done} batches of epoch {len(run.history) + 1}"
             run.say(f"interrupted after {done if run.losses else f'epoch {len(run.history)}'}")
+
+
+class _Heard:
+    """Counts signals as they come: those within one call of C's reach a handler as one."""
+
+    def __init__(self) -> None:
+        self._read, self._written = os.pipe()
+        for end in (self._read, self._written):
+            os.set_blocking(end, False)
+        self._before = signal.set_wakeup_fd(self._written, warn_on_full_buffer=False)
+        self._count = 0
+
+    def count(self) -> int:
+        """How many have come so far; one that another thread is just taking may be missing."""
+        with suppress(BlockingIOError):
+            self._count += sum(sign in SIGNS for sign in os.read(self._read, 4096))
+        return self._count
+
+    def close(self) -> None:
+        """Whoever listened before does so again."""
+        signal.set_wakeup_fd(self._before)
+        for end in (self._read, self._written):
+            os.close(end)

@@ -17,7 +17,7 @@ from cortex.importer.export.exported import export_to
 from cortex.importer.export.keras import containers
 from cortex.importer.export.keras.containers import write_archive, write_hdf5
 from cortex.importer.export.keras.model import Arguments, KerasLayer, Output
-from cortex.importer.export.keras.node import FORMS
+from cortex.importer.export.keras.node import form
 from cortex.importer.export.keras.order import in_order
 from cortex.importer.export.keras.writer import has_form, keras_model
 from cortex.importer.export.model import Source
@@ -196,7 +196,7 @@ def test_an_option_that_no_form_reads_is_refused(monkeypatch: pytest.MonkeyPatch
     def forgetful(node: Any, op: Any, x: Output) -> Output:
         return node.layer("ELU", x)
 
-    monkeypatch.setitem(FORMS, ops.Elu, forgetful)
+    monkeypatch.setitem(form, ops.Elu, forgetful)
     keras_model(chain(Node("e", ops.Elu(), ("x",))), "m")
     with pytest.raises(Unsupported, match=r"node 'e' .*: Keras has nothing like its alpha 0\.5"):
         keras_model(chain(Node("e", ops.Elu(0.5), ("x",))), "m")

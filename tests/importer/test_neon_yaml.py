@@ -141,6 +141,7 @@ OLD = """\
     lr_params: {
       learning_rate: !hyperopt rate FLOAT 0.01 0.1,
       momentum_params: { type: constant, coef: 0.9, },
+      backend_type: np.float32,
     },
   },
   model: !obj:neon.models.MLP {

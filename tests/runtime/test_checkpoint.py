@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_the_best_is_kept_and_an_older_file_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "best.safetensors"
     path.parent.mkdir()
     path.write_text("dear")
-    (path.parent / "best-1.safetensors").write_text("dearer")
+    (path.parent / "best.1.safetensors").write_text("dearer")
     one, told = run(Best(path), epochs=6), list[str]()
     one.say = told.append  # type: ignore[method-assign]
     one.train()
@@ -158,10 +159,10 @@ def test_the_best_is_kept_and_an_older_file_set_aside(tmp_path: Path) -> None:
     checkpoint.resume(fresh, path)
     assert fresh.history[-1].number == one.best.number
     assert best.parameters.keys() >= one.trainer.parameters.of.keys()
-    assert (path.parent / "best-2.safetensors").read_text() == "dear"
-    assert (path.parent / "best-1.safetensors").read_text() == "dearer"
+    assert (path.parent / "best.2.safetensors").read_text() == "dear"
+    assert (path.parent / "best.1.safetensors").read_text() == "dearer"
     assert told[0] == (
-        f"saved {path}: new best; the older file is now {path.parent / 'best-2.safetensors'}"
+        f"saved {path}: new best; the older file is now {path.parent / 'best.2.safetensors'}"
     )
     assert all(text == f"saved {path}: new best" for text in told[1:])
     assert len(told) == sum(each.best for each in one.history)
@@ -204,10 +205,43 @@ def test_a_checkpoint_of_another_run_is_set_aside(tmp_path: Path) -> None:
     run(Checkpoints(path), epochs=1).train()
     before = path.read_bytes()
     run(Checkpoints(path), epochs=2).train()
-    assert names(tmp_path) == ["run-1.st", "run.st"]
-    assert path.with_stem("run-1").read_bytes() == before
+    assert names(tmp_path) == ["run.1.st", "run.st"]
+    assert path.with_stem("run.1").read_bytes() == before
     resumed(path, lambda: run(Checkpoints(path)))
-    assert names(tmp_path) == ["run-1.st", "run.st"]
+    assert names(tmp_path) == ["run.1.st", "run.st"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "found"),
+    [
+        (Checkpoints, ["run-1.st", "run-2.st", "run.1.st", "run.st"]),
+        (
+            partial(Checkpoints, history=2),
+            ["run-1.st", "run-2.st", "run-3.st", "run-4.st", "run.st"],
+        ),
+        (Best, ["run-1.st", "run-2.st", "run.1.st", "run.st"]),
+    ],
+    ids=["one", "several", "best"],
+)
+def test_a_resumed_run_keeps_what_is_of_another(
+    tmp_path: Path, listen: Callable[[Path], Listener], found: list[str]
+) -> None:
+    path, ours = tmp_path / "run.st", tmp_path / "ours" / "run.st"
+    run(Checkpoints(path), epochs=2).train()
+    run(Checkpoints(path, history=None), epochs=2).train()
+    others = {file.read_bytes() for file in tmp_path.glob("*.st")}
+    run(Checkpoints(ours), epochs=2, goal="loss").train()
+    resumed(ours, lambda: run(listen(path), epochs=4, goal="loss"))
+    assert names(tmp_path) == ["ours", *found]
+    assert others < {file.read_bytes() for file in tmp_path.glob("*.st")}
+
+
+def test_several_that_are_kept_and_those_set_aside_have_names_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "run.st"
+    for options in ({}, {}, {"history": 2}, {"history": 2}, {}):
+        run(Checkpoints(path, **options), epochs=3).train()
+    wanted = {"run.st", "run.1.st", "run.2.st", "run-2.st", "run-3.st", "run-2.1.st", "run-3.1.st"}
+    assert {*names(tmp_path)} >= wanted
 
 
 class FailAt(Listener):
@@ -234,7 +268,7 @@ def test_what_a_failed_step_left_is_not_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def full(*args: Any) -> None:
+def full(*args: Any, **_: Any) -> None:
     """A disk that is full half way."""
     args[0].write_bytes(b"half")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -376,7 +410,12 @@ def damaged(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     held = {name: np.array(array) for name, array in file.arrays().items()}
     standing = change(json.loads(file.metadata[TRAINING]))
     text = standing if isinstance(standing, str) else json.dumps(standing)
-    weights.write(path, held, {**file.metadata, TRAINING: text})
+    weights.write(path, held, {**undigested(file), TRAINING: text})
+
+
+def undigested(file: weights.WeightsFile) -> dict[str, str]:
+    """The metadata of a file that somebody wrote without a digest."""
+    return {key: text for key, text in file.metadata.items() if key != weights.DIGEST}
 
 
 NOTHING: dict[str, Any] = {}
@@ -399,6 +438,29 @@ def test_a_damaged_checkpoint_is_told(
         checkpoint.resume(run(), path)
 
 
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.99])  # of the file: the header, and arrays
+@pytest.mark.parametrize("load", [Network.load, partial(checkpoint.resume, run())])
+def test_a_byte_that_was_changed_is_told(tmp_path: Path, place: float, load: Any) -> None:
+    path = saved(tmp_path)
+    load(path)
+    held = bytearray(path.read_bytes())
+    held[int(place * len(held))] ^= 1
+    path.write_bytes(held)
+    with pytest.raises(UnreadableFile, match=r"run\.st: "):
+        load(path)
+
+
+def test_an_array_that_was_changed_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    stored = weights.WeightsFile.open(path).stored["linear-1/kernel"]
+    with path.open("r+b") as file:
+        file.seek(stored.offset)
+        file.write(bytes(8))
+    for load in (Network.load, partial(checkpoint.resume, run())):
+        with pytest.raises(UnreadableFile, match=r"run\.st: damaged: its SHA-256 is \w+…, when it"):
+            load(path)
+
+
 def test_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     path = tmp_path / "run.st"
     with pytest.raises(UnreadableFile, match="no such file"):
@@ -412,11 +474,11 @@ def test_what_is_no_checkpoint_is_told(tmp_path: Path) -> None:
     file = weights.WeightsFile.open(saved(tmp_path / "other"))
     held = {name: np.array(array) for name, array in file.arrays().items()}
     short = {**held, f"{TRAINING}/optimizer/mean": np.zeros(3, np.float32)}
-    weights.write(path, short, file.metadata)
+    weights.write(path, short, undigested(file))
     with pytest.raises(UnreadableFile, match=r"optimizer/mean is \(3,\), expected"):
         checkpoint.resume(run(), path)
     held.pop("linear-1/bias")
-    weights.write(path, held, file.metadata)
+    weights.write(path, held, undigested(file))
     with pytest.raises(UnreadableFile, match="'linear-1/bias': no array of that name"):
         checkpoint.resume(run(), path)
     weights.write(path, held, {TRAINING: file.metadata[TRAINING], GRAPH: "{"})

@@ -156,6 +156,10 @@ def test_an_id_that_no_table_has_is_told(wrong: int) -> None:
         ({"epochs": -1}, "epochs is -1, and must be 0 or more"),
         ({"shards": 0}, "shards is 0, and must be 1 or more"),
         ({"accumulate": 0}, "accumulate is 0, and must be 1 or more"),
+        (
+            {"accumulate": 5, "epochs": 2},  # of 200 examples in batches of 128
+            "accumulate is 5, but in 2 epochs there are only 4 batches: nothing would be learnt",
+        ),
         ({"dtype": np.float16}, "dtype float16: it is float32 or float64"),
         (
             {"dtype": np.float64, "precision": "float16"},
@@ -166,6 +170,50 @@ def test_an_id_that_no_table_has_is_told(wrong: int) -> None:
 def test_options_that_make_no_sense(options: Any, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         nn.train(classifier(), (X, Y), **options)
+
+
+def test_gradients_are_gathered_on_from_epoch_to_epoch() -> None:
+    history = nn.train(classifier(), (X, Y), epochs=3, accumulate=5)
+    assert (history.trainer.steps, history.trainer.update.steps) == (6, 1)
+
+
+@pytest.mark.parametrize("use", [nn.evaluate, nn.predict, nn.loss_terms, nn.train])
+def test_a_history_is_no_model(use: Any) -> None:
+    history = nn.train(classifier(), (X, Y), epochs=0)
+    with pytest.raises(UsageError, match=r"a history is no model; give its model: history\.model"):
+        use(history, (X, Y))
+
+
+def weighted(target: str = "") -> Model:
+    term = Term(CrossEntropy(), "softmax-1", target, weights="counts")
+    layers = [nn.input(16), nn.dense(2), nn.softmax()]
+    return nn.sequential(layers, terms=[term])
+
+
+W = np.ones(200, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "missing"),
+    [
+        ("", (X, Y, W), None),  # arrays without names are in order
+        ("", {"x": X, "y": Y, "counts": W}, None),
+        ("labels", {"x": X, "counts": W, "labels": Y}, None),
+        ("", {"x": X, "y": Y, "w": W}, "counts"),
+        ("", data.Arrays({"input": X, "target": Y, "w": W}), "counts"),
+        ("labels", {"x": X, "counts": W, "y": Y}, "labels"),
+        ("labels", {"x": X, "counts": W}, "labels"),
+    ],
+)
+def test_what_a_loss_names_must_be_there(target: str, given: Any, missing: str | None) -> None:
+    model = weighted(target)
+    if missing is None:
+        batch = next(nn.fed(given, model).batches(5))
+        assert (batch["counts"] == 1).all()
+        assert (batch[target or "softmax-1:target"] == Y[:5]).all()
+        return
+    with pytest.raises(UsageError, match=f"nothing is '{missing}'"):
+        nn.fed(given, model)
 
 
 def test_a_history_is_told_without_its_arrays() -> None:

@@ -40,7 +40,7 @@ def node(name: str, op: Operation, *inputs: str, **params: str) -> Node:
     return Node(name, op, inputs, params)
 
 
-def dense(name: str, *inputs: str, units: int = 4) -> Node:
+def dense(name: str, *inputs: str, units: Any = 4) -> Node:
     return node(name, Dense(units), *inputs, kernel=f"{name}/k", bias=f"{name}/b")
 
 
@@ -74,7 +74,12 @@ INVALID: Sequence[tuple[str, Callable[[], Graph], str]] = [
     ("no units", lambda: Graph(X, (dense("a", "x", units=0),), {}),
      "node 'a' (dense): dense of ('N', 4): nothing is left: ('N', 0)"),
     ("negative units", lambda: Graph(X, (dense("a", "x", units=-3),), {}),
-     "node 'a' (dense): dense of ('N', 4): nothing is left: ('N', -3)"),
+     "node 'a' (dense): dense of ('N', 4) would have the size -3; sizes are ints from 1 on"),
+    ("units that are no number", lambda: Graph(X, (dense("a", "x", units=2.5),), {}),
+     "node 'a' (dense): dense of ('N', 4) would have the size 2.5; sizes are ints from 1 on"),
+    ("a part of a table", lambda: Graph({"x": Tensor(("N",), "int64")}, (
+     node("a", Embedding(2.5, 3), "x"),), {}),  # type: ignore[arg-type]
+     "node 'a' (embedding): its table would have the size 2.5; sizes are ints from 1 on"),
     ("integers", lambda: Graph({"x": Tensor(("N", 4), "int32")}, (node("a", Relu(), "x"),), {}),
      "node 'a' (relu): its input 'x' is int32, but relu computes floats"),
     ("dtypes", lambda: Graph({**X, "i": Tensor(("N", 4), "int32")},

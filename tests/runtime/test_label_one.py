@@ -46,10 +46,14 @@ def test_an_example_is_given_its_class(
     assert found.confidence == pytest.approx(np.exp(5) / (np.exp(5) + 2), 1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of sums that overflow
 @pytest.mark.parametrize(
     ("example", "options", "message"),
     [
         ([1, 2, 3], {}, "input-1"),
+        ([0, np.nan, 0, 0], {}, "the example has a value that is not finite"),
+        ([0, -np.inf, 0, 0], {}, "the example has a value that is not finite"),
+        ([3e38, 3e38, 3e38, 0], {}, "output 'softmax-1' has a value that is not finite"),
         ([0, 0, 0, 0], {"labels": ["a"]}, "1 names for 3 classes"),
         ([0, 0, 0, 0], {"labels": "abc", "answer": 3}, "answer 3 is not from 0 to 2"),
         ([0, 0, 0, 0], {"output": "none"}, "none"),

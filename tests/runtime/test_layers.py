@@ -12,7 +12,14 @@ import pytest
 from cortex.runtime import nn
 from cortex.runtime.errors import GraphError
 from cortex.runtime.export import export
-from cortex.runtime.losses import BinaryCrossEntropy, CrossEntropy, KullbackLeibler, Loss, Term
+from cortex.runtime.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    KullbackLeibler,
+    Loss,
+    NegativeLogLikelihood,
+    Term,
+)
 from cortex.runtime.nn.layers import LAYERS, options
 from cortex.runtime.optim import sgd
 from cortex.runtime.training.model import Model
@@ -427,6 +434,8 @@ ERRORS: dict[str, tuple[Sequence[Any], str]] = {
         (KullbackLeibler(), [nn.linear(3, name="o")], "let a softmax follow"),
         (BinaryCrossEntropy(), [nn.linear(3, name="o")], "let a logistic follow"),
         (BinaryCrossEntropy(), [nn.linear(3), nn.tanh(name="o")], "let a logistic follow"),
+        (NegativeLogLikelihood(), [nn.linear(3), nn.softmax(name="o")], "let a log_softmax follow"),
+        (NegativeLogLikelihood(), [nn.linear(3, name="o")], "let a log_softmax follow"),
     ],
 )
 def test_a_loss_of_probabilities_wants_some(loss: Loss, layers: list[Any], follows: str) -> None:

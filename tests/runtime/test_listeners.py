@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -25,7 +26,14 @@ from PIL import Image
 
 from cortex.runtime import digests, nn, optim, sessions, weights
 from cortex.runtime.data import Ahead, Arrays, Augmented, Endless, Pictures, flip, split
-from cortex.runtime.errors import Disagreement, RepositoryError, UnreadableFile, UnwritableFile
+from cortex.runtime.errors import (
+    CortexError,
+    Disagreement,
+    RepositoryError,
+    UnreadableFile,
+    UnwritableFile,
+)
+from cortex.runtime.export import read
 from cortex.runtime.network import Network
 from cortex.runtime.report import Report
 from cortex.runtime.repository import ModelConfig, read_check, versions, write_config
@@ -34,7 +42,7 @@ from cortex.runtime.training.console import Console
 from cortex.runtime.training.hdf5 import Hdf5History
 from cortex.runtime.training.logs import CsvLog, JsonLog, figure
 from cortex.runtime.training.loop import Epoch, Listener, Run
-from cortex.runtime.training.publisher import Publisher, configured
+from cortex.runtime.training.publisher import Publisher, configured, publish
 from cortex.runtime.training.saving import Best, Checkpoints
 from cortex.runtime.training.stopping import EarlyStop, Interruptible, TimeLimit
 from cortex.runtime.training.tensorboard import TensorBoard
@@ -196,10 +204,36 @@ def test_a_second_interruption_ends_at_once(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+class Long(Listener):
+    """Within whose one call of NumPy's somebody asks twice."""
+
+    def batch(self, run: Run, batch: Any, loss: float) -> None:
+        def ask() -> None:
+            for _ in range(2):
+                time.sleep(0.02)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        asking = threading.Thread(target=ask)
+        numbers = np.random.default_rng(0).random(3_000_000)
+        asking.start()
+        numbers.sort()
+        asking.join()
+
+
+def test_a_second_interruption_within_one_call_is_noticed() -> None:
+    one = run(Interruptible(), Long())
+    with pytest.raises(KeyboardInterrupt):
+        one.train()
+    assert one.steps_done == 1
+
+
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)]
+    files = len(os.listdir("/proc/self/fd"))
     run(Interruptible(), epochs=1).train()
     assert [signal.getsignal(sign) for sign in (signal.SIGINT, signal.SIGTERM)] == before
+    assert signal.set_wakeup_fd(-1) == -1
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_signals_are_left_alone_on_another_thread() -> None:
@@ -250,7 +284,7 @@ def test_the_log_of_a_resumed_run_has_every_epoch_once(tmp_path: Path, log: Any)
     assert len(file.read_text().splitlines()) == 4 + (log is CsvLog)
     assert "killed" not in file.read_text()
     run(log(file), epochs=1).train()  # another run
-    assert len((tmp_path / "log-1").read_text().splitlines()) == 4 + (log is CsvLog)
+    assert len((tmp_path / "log.1").read_text().splitlines()) == 4 + (log is CsvLog)
 
 
 LISTENERS = [CsvLog, JsonLog, TensorBoard, Hdf5History, Best, Checkpoints]
@@ -259,8 +293,10 @@ LISTENERS = [CsvLog, JsonLog, TensorBoard, Hdf5History, Best, Checkpoints]
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_a_file_that_cannot_be_is_told(tmp_path: Path, listener: Any) -> None:
     (tmp_path / "taken").write_text("a file, no folder")
+    one = run(listener(tmp_path / "taken" / "file"), epochs=1)
     with pytest.raises(UnwritableFile, match="taken"):
-        run(listener(tmp_path / "taken" / "file"), epochs=1).train()
+        one.train()
+    assert not one.trainer.steps
 
 
 def events(folder: Path) -> Any:
@@ -531,13 +567,41 @@ def test_what_two_engines_disagree_on_is_not_published(
 
 
 def test_a_repository_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "write", full)
     with pytest.raises(RepositoryError, match="cannot install the model: No space left on device"):
         run(Publisher(tmp_path, "net"), epochs=1).train()
     assert not versions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("repository", "name", "message"),
+    [
+        ("taken", "net", "taken/net: cannot install the model: File exists"),
+        ("taken/models", "net", "taken/models/net: cannot install the model: Not a directory"),
+        ("", "taken", "taken: cannot install the model: File exists"),
+        ("models", "-net", "model name '-net'"),
+    ],
+)
+def test_what_cannot_be_published_is_told_before_training(
+    tmp_path: Path, repository: str, name: str, message: str
+) -> None:
+    (tmp_path / "taken").write_text("a file, no folder")
+    one = run(Publisher(tmp_path / repository, name), epochs=1)
+    with pytest.raises(CortexError, match=message):
+        one.train()
+    assert not one.trainer.steps
+
+
+def test_parameters_that_only_a_loss_needs_are_not_served(tmp_path: Path) -> None:
+    layers = [nn.input(4, name=INPUT), nn.center_loss(classes=3), nn.linear(3), nn.softmax()]
+    network = nn.sequential(layers).network
+    place = publish(network, arrays(), tmp_path, "net")
+    served = {weight.name for weight in read(place / "model.onnx").graph.initializer}
+    stored = Network.load(place / "weights.safetensors").parameters
+    assert stored.keys() - served == {"center_loss-1/centers"}
 
 
 def test_a_run_in_float64_is_published_in_float32(tmp_path: Path) -> None:

@@ -178,6 +178,13 @@ CASES: Mapping[str, Case] = {
     "ids of probabilities": Case(
         losses.CrossEntropy(ids=True), cross_entropy_of_ids, ids, given=parts
     ),
+    "nll": Case(
+        losses.NegativeLogLikelihood(),
+        lambda value, target: -(target * value).sum(-1),
+        one_hot,
+        (2, 3),
+        op=ops.LogSoftmax(),
+    ),
     "kl": Case(losses.KullbackLeibler(), kullback_leibler, distributions, op=softmax),
     "kl of probabilities": Case(
         losses.KullbackLeibler(), kullback_leibler, distributions, (2, 3), given=parts
@@ -482,6 +489,11 @@ PUT: Mapping[str, tuple[Loss, Any, Any]] = {
     "one-hot": (losses.CrossEntropy(), np.array([2, 0]), [[0, 0, 1], [1, 0, 0]]),
     "a column of classes": (losses.CrossEntropy(), np.array([[2], [0]]), [[0, 0, 1], [1, 0, 0]]),
     "a table's classes": (losses.CrossEntropy(), np.array([[2.0], [0]]), [[0, 0, 1], [1, 0, 0]]),
+    "classes of logarithms": (
+        losses.NegativeLogLikelihood(),
+        np.array([2.0, 0]),
+        [[0, 0, 1], [1, 0, 0]],
+    ),
     "ids": (losses.CrossEntropy(ids=True), np.array([[2], [0]], np.uint8), [2, 0]),
     "a table's ids": (losses.CrossEntropy(ids=True), np.array([2.0, 0.0]), [2, 0]),
     "signs": (losses.Hinge(), np.array([[0, 1, -1], [0, 0, 1]]), [[-1, 1, -1], [-1, -1, 1]]),
@@ -644,6 +656,7 @@ def test_names_are_those_of_a_spec() -> None:
 def test_the_usual_losses_are_those_of_cortex() -> None:
     for layers, loss in (
         ([nn.softmax()], losses.CrossEntropy),
+        ([nn.log_softmax()], losses.NegativeLogLikelihood),
         ([nn.logistic()], losses.MeanSquaredError),
         ([], losses.MeanSquaredError),
     ):

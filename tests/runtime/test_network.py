@@ -301,7 +301,7 @@ def test_a_network_that_cannot_be_saved_leaves_the_older_file(
     with_parameters(mlp(4, 3)).save(file)
     before = file.read_bytes()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(weights, "write", full)

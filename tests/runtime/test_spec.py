@@ -203,6 +203,10 @@ WRONG: list[tuple[Mapping[str, Any], str]] = [
       "rate": 1}}}}, "optimizers.bias: this schedule needs the number of epochs"),
     ({"listeners": ["csvv"]}, "listeners.0: no such type: 'csvv'; did you mean 'csv'?"),
     ({"listeners": [{"type": "early_stop"}]}, "listeners.0.patience: is missing"),
+    ({"checkpoint": "a.h5"}, "checkpoint: a.h5: a network is kept as .safetensors"),
+    ({"save": "a"}, "save: a: a network is kept as .safetensors"),
+    ({"listeners": [{"type": "best", "path": "a.h5"}]},
+     "listeners: a.h5: a network is kept as .safetensors"),
     ({"log": "a.txt"}, "log: a.txt: a log ends in .csv, .json, .jsonl, .h5"),
     ({"validation": "much"}, "validation: no such type: 'much'"),
     ({"network": 3}, "network: input should be a valid list, not 3"),
@@ -442,7 +446,8 @@ LISTENERS: list[tuple[Mapping[str, Any], str]] = [
     ({}, "Console Interruptible Best Checkpoints"),
     ({"save": None, "checkpoint": None, "log": "a.csv"}, "Console Interruptible CsvLog"),
     ({"save": None, "checkpoint": None, "listeners": [
-        {"type": "json", "path": "a.json"}, {"type": "checkpoints", "path": "a.st", "every": 5},
+        {"type": "json", "path": "a.json"},
+        {"type": "checkpoints", "path": "a.safetensors", "every": 5},
         {"type": "early_stop", "patience": 2}, {"type": "live_page", "port": 0}]},
      "Console Interruptible JsonLog Checkpoints EarlyStop LivePage"),
     (ALL, "Console Interruptible Best Checkpoints Hdf5History TensorBoard Publisher EarlyStop "

@@ -123,6 +123,7 @@ ERRORS: list[tuple[Callable[[Model], Model], str]] = [
     (lambda m: nn.extend(m, [nn.relu()], after="x"), "no layer is called 'x'"),
     (lambda m: nn.extend(m, [nn.max_pooling(2)]), "layer 'max_pooling-1'"),
     (lambda m: nn.extend(m, [nn.relu(name="fc")]), "layer 'fc': the name is used twice"),
+    (lambda m: nn.extend(m, [nn.relu(name="fc/kernel")]), "'fc/kernel': the name is used twice"),
     (lambda m: nn.resize_input(m, (8, 8, 3)), r"layer 'conv': for inputs of .*'conv/kernel'"),
     (lambda m: nn.resize_input(m, (8, 8, 1), "x"), "say which input to resize: they are image"),
     (

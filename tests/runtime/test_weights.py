@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cortex.runtime.errors import UnreadableFile, Unsupported
-from cortex.runtime.weights import ALIGNMENT, DTYPES, WeightsFile, write
+from cortex.runtime.weights import ALIGNMENT, DIGEST, DTYPES, NO_DIGEST, WeightsFile, write
 
 from .networks import Array
 
@@ -45,6 +45,17 @@ def test_the_library_reads_what_we_write(tmp_path: Path) -> None:
     same(load_file(tmp_path / "w"), ARRAYS)
     with safe_open(tmp_path / "w", framework="numpy") as file:
         assert file.metadata() == {"note": "ü"}
+
+
+def test_the_library_reads_what_has_a_digest_of_itself(tmp_path: Path) -> None:
+    write(tmp_path / "w", ARRAYS, {"note": NO_DIGEST}, digest=True)
+    same(load_file(tmp_path / "w"), ARRAYS)
+    file = WeightsFile.open(tmp_path / "w")
+    file.verify()
+    assert file.metadata["note"] == NO_DIGEST != file.metadata[DIGEST]
+    (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes() + b"more")
+    with pytest.raises(UnreadableFile, match="w: damaged: its SHA-256 is"):
+        WeightsFile.open(tmp_path / "w").verify()
 
 
 def test_we_read_what_the_library_writes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,38 +17,21 @@ from ....runtime.check import Array
 from ....runtime.errors import Unsupported
 from ....runtime.op import Operation
 from ....runtime.tensor import Tensor
+from ...registry import Registry
 from .model import LAYERS, OPERATIONS, Output
 
 Form = Callable[..., Any]
-F = TypeVar("F", bound=Form)
 
-FORMS: dict[type[Operation], Form] = {}
-"""How each operation is written: what ``form`` registers."""
+form = Registry[type[Operation], Form]("The form of")
+"""How operations are written.
+
+A form is a function of a ``Node``, its operation (``Watched``: an attribute that says something
+and is not read is an error), and the tensors the node is given: an ``Output``, an array where it is
+constant, None for one left out. It returns what the node's first output is, or a tuple of all.
+"""
 DTYPES = {"float": "float32"}
 CONSTANTS = "weights that are constants now"
 """A note."""
-
-
-def form(*operations: type[Operation]) -> Callable[[F], F]:
-    """Registers how operations are written: ``@form(ops.Dense)``.
-
-    A form is a function of a ``Node``, its operation (``Watched``: an attribute that says something
-    and is not read is an error), and the tensors the node is given: an
-    ``Output``, an array where it is constant, None for one left out. It returns what the node's
-    first output is, or a tuple of all of them.
-
-    Raises:
-        ValueError: an operation that has one.
-    """
-
-    def register(write: F) -> F:
-        for operation in operations:
-            if operation in FORMS:
-                raise ValueError(f"{operation.kind} has two forms")
-            FORMS[operation] = write
-        return write
-
-    return register
 
 
 class Watched:
@@ -143,7 +126,7 @@ class Node:
         Raises:
             Unsupported: an option that Keras has nothing for.
         """
-        made = FORMS[self.kind](self, self.op, *given)
+        made = form[self.kind](self, self.op, *given)
         self.op.check_read(self.title)
         return made if isinstance(made, tuple) else (made,)
 

@@ -20,7 +20,7 @@ from ....runtime.ops import Constant, Literal
 from ....runtime.tensor import STRING
 from . import forms as forms  # registers them
 from .model import LAYERS, Arguments, KerasLayer, KerasModel, Output
-from .node import CONSTANTS, FORMS, Node, keras_dtype, sizes
+from .node import CONSTANTS, Node, form, keras_dtype, sizes
 from .order import in_order
 
 LARGEST_CONSTANT = 1 << 16
@@ -51,7 +51,7 @@ def keras_model(network: Network, name: str) -> Written:
 
 def has_form(op: Operation) -> bool:
     """Whether an operation can be written at all."""
-    return type(op) in FORMS or isinstance(op, Constant | Literal)
+    return type(op) in form or isinstance(op, Constant | Literal)
 
 
 def _check_forms(graph: Graph) -> None:
