@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from .sample_text import strings_for
 ROWS = 2
 OPEN_LENGTH = 16
 SMALLEST_IMAGE = 64
+LARGEST = 1 << 27
+"""Numbers in an input that is made up; more are no network's, but a file's that wants memory."""
 IMAGE_SIZES = (SMALLEST_IMAGE, 96, 128, 160, 192, 224, 256, 299, 331, 512)
 
 
@@ -32,10 +35,14 @@ def sample_inputs(graph: Graph) -> dict[str, Array]:
     lengths are 16; open images the smallest size from 64 on that the network accepts.
 
     Raises:
-        Unsupported: no size that was tried fits.
+        Unsupported: no size that was tried fits, or an input is too large to be made up.
     """
     generator = np.random.Generator(np.random.Philox(0))
     sizes = _open_sizes(graph)
+    for name, tensor in graph.inputs.items():
+        if math.prod(_shape(tensor, sizes)) > LARGEST:
+            shape = tuple(tensor.shape[1:])
+            raise Unsupported(f"input {name!r} of shape {shape} is too large; give one by --input")
     drawn = {
         name: strings_for(graph, name, _shape(tensor, sizes), generator)
         if tensor.dtype == STRING

@@ -94,6 +94,8 @@ def _nobody_reads() -> bool:
 def _line(error: Exception) -> str:
     if isinstance(error, CortexError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"unexpected {type(error).__name__}: {error} (--debug shows where)"

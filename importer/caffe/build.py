@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...runtime.errors import CortexError, UnreadableFile, Unsupported
+from ...runtime.errors import CortexError, UnreadableFile, Unsupported, UsageError
 from ...runtime.network import Network
 from ...runtime.tensor import Tensor
 from ..builder import Builder, Value
@@ -43,6 +43,7 @@ def build(net: NetFacts, given: Mapping[str, Shape]) -> Built:
     Raises:
         UnreadableFile: the file contradicts itself.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
+        UsageError: a shape for an input that is none.
     """
     _check_supported(net, given)
     return _Net(net, given).built()
@@ -102,14 +103,14 @@ class _Net:
         if (only := given.pop("", None)) is not None:
             needed = self._needed()
             if len(needed) != 1:
-                raise Unsupported(
+                raise UsageError(
                     f"--input-shape: the network has the inputs {sorted(needed)}; "
                     "say the name, too, as NAME=3,224,224"
                 )
             given[needed.pop()] = only
         found = input_shapes(self.facts, given)
         if unknown := given.keys() - found.keys():
-            raise Unsupported(f"--input-shape: the network has no input {sorted(unknown)[0]!r}")
+            raise UsageError(f"--input-shape: the network has no input {sorted(unknown)[0]!r}")
         return found
 
     def _needed(self) -> set[str]:

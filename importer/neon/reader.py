@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...runtime.errors import CortexError, GraphError, UnreadableFile
+from ...runtime.errors import CortexError, GraphError, UnreadableFile, UsageError
 from ...runtime.network import Network
 from ..sniff import refusal, sniff
 from ..source import ModelSource, Reading
@@ -25,6 +25,7 @@ def read(source: ModelSource) -> Reading:
     Raises:
         UnreadableFile: damaged, unsafe, or without weights.
         Unsupported: a layer or an option that Cortex cannot compute, by name.
+        UsageError: weights for what has its own.
     """
     description = shaped(_described(source), source)
     try:
@@ -51,7 +52,7 @@ def _described(source: ModelSource) -> Description:
             )
         return _with_weights(path, weights)
     if weights is not None:
-        raise UnreadableFile(f"{path}: it has weights of its own; leave out --weights {weights}")
+        raise UsageError(f"{path}: it has weights of its own; leave out --weights {weights}")
     found = read_weights(path)
     if not isinstance(found, Model):
         raise UnreadableFile(

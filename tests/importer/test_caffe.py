@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from cortex.importer import load
 from cortex.importer.cli import main
-from cortex.runtime.errors import UnreadableFile, Unsupported
+from cortex.runtime.errors import UnreadableFile, Unsupported, UsageError
 from cortex.runtime.preprocessing import Preprocessing
 
 from .caffe_files import Array, Net, wire
@@ -91,7 +91,7 @@ def test_shape_that_is_not_said(tmp_path: Path) -> None:
         network = load(model, input_shapes={name: (1, 12, 12)}).network
         found = network.run(dict(net.inputs))["loss"]
         np.testing.assert_allclose(found, net.blobs["loss"], atol=1e-5)
-    with pytest.raises(Unsupported, match="has no input 'picture'"):
+    with pytest.raises(UsageError, match="has no input 'picture'"):
         load(model, input_shapes={"picture": (1, 12, 12)})
     with pytest.raises(UnreadableFile, match="its weights are for 20 inputs"):
         load(model, input_shapes={"data": (1, 15, 12)})

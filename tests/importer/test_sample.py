@@ -61,3 +61,8 @@ def test_a_network_that_nothing_fits() -> None:
         Unsupported, match=r"no size of the open axes .* fits .* give one by --input"
     ):
         sample_inputs(huge)
+
+
+def test_an_input_that_only_wants_memory() -> None:
+    with pytest.raises(Unsupported, match=r"'x' of shape \(100000, 100000\) is too large"):
+        sample_inputs(graph(ops.Relu(), Tensor(("N", 100_000, 100_000))))

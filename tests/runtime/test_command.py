@@ -64,7 +64,8 @@ RAISED: list[tuple[BaseException, int, str]] = [
     (OSError(98, "Address already in use"), 3, "Address already in use"),
     (OSError("odd"), 3, "unexpected OSError: odd (--debug shows where)"),
     (ValueError("two\nlines"), 3, "unexpected ValueError: two lines (--debug shows where)"),
-    (MemoryError(), 3, "unexpected MemoryError: (--debug shows where)"),
+    (MemoryError(), 3, "not enough memory"),
+    (MemoryError("of 9 TiB"), 3, "not enough memory: of 9 TiB"),
 ]  # fmt: skip
 
 
