@@ -76,6 +76,8 @@ def file_for(source: Source, file: Path | None, to: Format | None) -> tuple[Path
     if found is None or to not in (None, found):
         wanted = [ending for ending, known in ENDINGS.items() if to in (None, known)]
         raise UsageError(f"{file}: a file for {to or 'this'} ends in {' or '.join(wanted)}")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: there is no folder {file.parent}")
     return file, found
 
 

@@ -87,7 +87,7 @@ def _file(path: Path) -> Path:
 def _with_losses(model: Model, losses: Sequence[LossTerm]) -> Model:
     """The model with the losses of the spec, and the usual ones on outputs that it has none for."""
     graph = model.network.graph
-    values = {name: layer.value for name, layer in graph.layers.items()}
+    values = {**graph.outputs, **{name: layer.value for name, layer in graph.layers.items()}}
     sources = {node.name: node.op for node in graph.nodes}
     usual = next((term.target for term in model.terms), "target")
     target = {term.on: term.target for term in model.terms}

@@ -201,7 +201,7 @@ class Writer:
             states = self.notes.setdefault("states that whoever runs the model hands on", [])
             states.append(f"from {kept} to {given}")
         if any(layer.axes for layer in self.graph.layers.values()):
-            self.notes["channels come last, as nowhere in the source"] = []
+            self.notes["axes are in the order of Keras, channels last; the source has another"] = []
 
 
 def _wanted(graph: Graph) -> dict[str, str]:
