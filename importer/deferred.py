@@ -31,7 +31,12 @@ class Deferred:
         """The array that ``change`` makes of it; its shape is that of a stand-in of no memory."""
         stand_in = np.broadcast_to(np.zeros((), self.dtype), self.shape)
         changed = change(stand_in)
-        return Deferred(self.name, changed.shape, changed.dtype, lambda: change(self.read()))
+
+        def read() -> Array:
+            with np.errstate(all="ignore"):  # numbers that are not finite, the report tells of
+                return change(self.read())
+
+        return Deferred(self.name, changed.shape, changed.dtype, read)
 
 
 def join(arrays: Sequence[Deferred], axis: int = -1) -> Deferred:
