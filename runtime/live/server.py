@@ -28,7 +28,8 @@ from .pictures import bounds, kernel_png, png
 
 HOST = "127.0.0.1"
 PATIENCE = 1  # seconds for answers under way when the server closes
-LINGER = 1.0  # seconds in which readers get what belongs to the last news
+LINGER = 1.0  # seconds without a question after which readers have what belongs to the last news
+LONGEST = 10.0  # seconds until they are left alone in any case
 PAGE = {
     "/": ("index.html", "text/html"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
@@ -84,9 +85,16 @@ class Server:
         watched = self.board.readers > 0
         self.board.close()
         if watched:
-            time.sleep(LINGER)
+            self._linger()
         self._server.should_exit = True
         self._thread.join(2 * PATIENCE)
+
+    def _linger(self) -> None:
+        state, asked = self._server.server_state, -1
+        latest = time.monotonic() + LONGEST
+        while asked != state.total_requests and time.monotonic() < latest:
+            asked = state.total_requests
+            time.sleep(LINGER)
 
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner, self._socket:
